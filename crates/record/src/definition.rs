@@ -1,0 +1,767 @@
+//! An experiment definition: the TOML file that a person reads and writes.
+//!
+//! This module checks its shape. Whether names and settings exist is for the registries to say, and whether a
+//! claim can be judged from what the cells yield is for the plan; both happen before anything runs.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{RecordError, Settings, nearest};
+
+/// A definition as read from `experiments/NAME.toml`.
+#[derive(Clone, Debug, Serialize)]
+pub struct Definition {
+    /// The file's name without `.toml`.
+    pub name: String,
+    /// The file.
+    #[serde(skip)]
+    pub path: PathBuf,
+    /// blake3 of the file.
+    pub digest: String,
+    /// One line for lists.
+    pub title: String,
+    /// What the experiment asks.
+    pub question: String,
+    /// What interviewers ask, what the literature says, what is left out and why.
+    pub why: String,
+    /// What the reader must keep in mind; printed on the card.
+    pub limits: Vec<String>,
+    /// Raised whenever a claim or setting changes after a run; draws fresh seeds.
+    pub version: u32,
+    /// Evaluation seeds of each cell, unless the task says otherwise.
+    pub seeds: u32,
+    /// Processor time that the full profile may take, in seconds.
+    pub core_seconds: f64,
+    /// Width of embedding and read-out, shared by all models.
+    pub width: usize,
+    /// Training settings shared by all models.
+    pub training: Settings,
+    /// How rates are tuned.
+    pub tuning: Tuning,
+    /// What the quick profile does instead.
+    pub quick: Quick,
+    /// Tasks.
+    pub tasks: Vec<TaskArm>,
+    /// Models.
+    pub models: Vec<ModelArm>,
+    /// Controls that must hold for the claims to count.
+    pub controls: Vec<Control>,
+    /// Claims that this experiment judges.
+    pub claims: Vec<ClaimRule>,
+    /// Figures of the card.
+    pub figures: Vec<Figure>,
+}
+
+/// How learning rates are chosen: the same trials for every arm, on validation data.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Tuning {
+    /// Rates that every arm tries, ascending.
+    pub rates: Vec<f64>,
+    /// Tuning seeds, never used for evaluation.
+    pub seeds: u32,
+    /// The rate at which all arms are shown beside their tuned one.
+    pub common_rate: f64,
+    /// How many rates may be added at each end when a winner lies at the edge.
+    #[serde(default)]
+    pub extensions: u32,
+}
+
+/// What the quick profile changes. It is a smoke test: it never yields a verdict.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Quick {
+    /// Evaluation seeds.
+    #[serde(default = "one")]
+    pub seeds: u32,
+    /// Labels of the models that run; all if empty.
+    #[serde(default)]
+    pub models: Vec<String>,
+    /// Overrides of task keys, by task label.
+    #[serde(default)]
+    pub tasks: std::collections::BTreeMap<String, toml::Table>,
+}
+
+fn one() -> u32 {
+    1
+}
+
+/// One task with its settings, a list where it is run at several values.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct TaskArm {
+    /// Name within this experiment.
+    pub label: String,
+    /// Registered name.
+    pub name: String,
+    /// Version that the definition was written for.
+    pub version: u32,
+    /// Settings; a list where the default is a single value means a grid.
+    pub settings: Settings,
+    /// What is measured.
+    pub measure: Measure,
+    /// Body parameters that the models are built to.
+    pub parameters: Option<usize>,
+    /// Sequences a batch.
+    pub batch: usize,
+    /// Evaluation seeds, if not the experiment's.
+    pub seeds: Option<u32>,
+    /// The setting at which rates are tuned.
+    pub tune_at: Settings,
+}
+
+/// A measurement and its settings.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Measure {
+    /// Registered name.
+    pub kind: String,
+    /// Settings.
+    pub settings: Settings,
+}
+
+/// What part an arm plays.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// A contender.
+    #[default]
+    Arm,
+    /// Built without care on purpose, to show what care is worth.
+    Careless,
+    /// Crippled in one named way; it must fail.
+    NegativeControl,
+    /// A simple method that a network should beat.
+    Baseline,
+}
+
+/// One model with its settings.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ModelArm {
+    /// Name within this experiment.
+    pub label: String,
+    /// Registered name.
+    pub name: String,
+    /// Settings. A table `{ times = 2, of = "lag" }` means twice the task's lag.
+    pub settings: Settings,
+    /// Labels of the tasks it is run on.
+    pub tasks: Vec<String>,
+    /// What part it plays.
+    pub role: Role,
+}
+
+/// Something that must hold, or the claims that lean on it are void.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Control {
+    /// Name that claims refer to.
+    pub name: String,
+    /// What kind.
+    pub kind: ControlKind,
+    /// Label of the task.
+    pub task: String,
+    /// Labels of the models.
+    pub models: Vec<String>,
+    /// Where it is checked, such as `{ lag = [50] }`.
+    #[serde(default)]
+    pub at: std::collections::BTreeMap<String, Vec<Value>>,
+    /// Metric; `accuracy` unless said.
+    #[serde(default = "accuracy")]
+    pub metric: String,
+    /// Expected value under ignorance, for a negative control; a probability.
+    #[serde(default)]
+    pub floor: f64,
+}
+
+fn accuracy() -> String {
+    "accuracy".to_owned()
+}
+
+/// The two kinds of control.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ControlKind {
+    /// Must land within its binomial 99.9% band of the floor.
+    Negative,
+    /// Must be solved by every seed.
+    Positive,
+}
+
+/// How a claim is judged, written before the run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct ClaimRule {
+    /// Id in the register of claims.
+    pub id: String,
+    /// Raised when the rule changes.
+    pub version: u32,
+    /// The rule in words, in full.
+    pub rule: String,
+    /// What the ledger of claims asks and this rule leaves out; empty if nothing.
+    #[serde(default)]
+    pub differs_from_ledger: String,
+    /// The outcome that was expected.
+    pub prediction: Prediction,
+    /// What the expectation rested on.
+    pub informed_by: InformedBy,
+    /// A sentence for the reader, with `{part}` placeholders filled from the tables.
+    pub answer: String,
+    /// Literature.
+    #[serde(default)]
+    pub cites: Vec<String>,
+    /// Names of controls.
+    #[serde(default)]
+    pub controls: Vec<String>,
+    /// A ceiling on the verdict, with its reason.
+    #[serde(default)]
+    pub at_most_qualified: Option<String>,
+    /// Parts, all of which must hold.
+    #[serde(rename = "part")]
+    pub parts: Vec<Part>,
+}
+
+/// An expected verdict.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Prediction {
+    /// Supported in every regime.
+    Supported,
+    /// Supported in some, refuted in others.
+    Qualified,
+    /// Refuted in every regime.
+    Refuted,
+    /// Undecided.
+    Inconclusive,
+}
+
+/// What a prediction rested on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum InformedBy {
+    /// Nothing.
+    None,
+    /// Published results.
+    Literature,
+    /// Trial runs on other seeds.
+    Pilot,
+}
+
+/// Which side of the margin the claim says the effect lies on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Side {
+    /// Above.
+    Above,
+    /// Below.
+    Below,
+}
+
+/// The scale on which the effect is computed for each seed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Scale {
+    /// Plain difference.
+    #[default]
+    Difference,
+    /// Natural logarithm of the ratio; the margin is then a ratio.
+    Ratio,
+}
+
+/// How several models of one side are read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Combine {
+    /// Any of them: the best, with the level corrected for the choice.
+    #[default]
+    Any,
+    /// Each is a regime of its own.
+    Each,
+}
+
+/// A budget at which compared models are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BudgetKind {
+    /// The same number of updates, and so of tokens.
+    Updates,
+    /// The same number of multiply-adds.
+    MultiplyAdds,
+    /// The same processor seconds, by our step times.
+    Seconds,
+    /// The same processor seconds, by PyTorch's step times.
+    PytorchSeconds,
+}
+
+/// One part of a rule. Regimes are the cross product of `at`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", deny_unknown_fields, rename_all = "kebab-case", rename_all_fields = "kebab-case")]
+pub enum Part {
+    /// The fraction of seeds that solve the task lies above or below a rate.
+    SolveRate {
+        /// What this part says, in words.
+        name: String,
+        /// Label of the task.
+        task: String,
+        /// Labels of the models.
+        models: Vec<String>,
+        /// How several models are read.
+        #[serde(default)]
+        combine: Combine,
+        /// Regimes, such as `{ lag = [100, 200] }`.
+        at: std::collections::BTreeMap<String, Vec<Value>>,
+        /// Claimed side.
+        side: Side,
+        /// The rate, in 0..1.
+        rate: f64,
+    },
+    /// The paired difference between two models, or a model and a constant, exceeds a margin.
+    Difference {
+        /// What this part says, in words.
+        name: String,
+        /// Label of the task.
+        task: String,
+        /// Metric.
+        metric: String,
+        /// Split; `test` unless said.
+        #[serde(default = "test")]
+        split: String,
+        /// Labels of the models on the left; the best on validation stands for them.
+        models: Vec<String>,
+        /// How several models on the left are read.
+        #[serde(default)]
+        combine: Combine,
+        /// Labels of the models on the right; the best on validation stands for them.
+        #[serde(default)]
+        against: Vec<String>,
+        /// A constant on the right, where there are no models.
+        #[serde(default)]
+        constant: f64,
+        /// Regimes.
+        #[serde(default)]
+        at: std::collections::BTreeMap<String, Vec<Value>>,
+        /// Budgets at which both are read; each is a regime. Empty means the end of training.
+        #[serde(default)]
+        budgets: Vec<BudgetKind>,
+        /// Claimed side of left minus right.
+        side: Side,
+        /// Margin, in units of the metric, or a ratio above 1.
+        margin: f64,
+        /// Scale.
+        #[serde(default)]
+        scale: Scale,
+    },
+    /// The time of a training step, by our kernels and by PyTorch's.
+    StepTime {
+        /// What this part says, in words.
+        name: String,
+        /// Label of the timing task.
+        task: String,
+        /// Label of the model that is claimed to be faster.
+        model: String,
+        /// Label of the other.
+        against: String,
+        /// Regimes, such as `{ time = [64, 256] }`.
+        at: std::collections::BTreeMap<String, Vec<Value>>,
+        /// How many times faster, at least.
+        margin: f64,
+    },
+}
+
+fn test() -> String {
+    "test".to_owned()
+}
+
+impl Part {
+    /// What the part says, in words.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::SolveRate { name, .. } | Self::Difference { name, .. } | Self::StepTime { name, .. } => {
+                name
+            }
+        }
+    }
+
+    /// Label of its task.
+    #[must_use]
+    pub fn task(&self) -> &str {
+        match self {
+            Self::SolveRate { task, .. } | Self::Difference { task, .. } | Self::StepTime { task, .. } => {
+                task
+            }
+        }
+    }
+
+    /// Labels of all models it reads.
+    #[must_use]
+    pub fn models(&self) -> Vec<&str> {
+        match self {
+            Self::SolveRate { models, .. } => models.iter().map(String::as_str).collect(),
+            Self::Difference { models, against, .. } => {
+                models.iter().chain(against).map(String::as_str).collect()
+            }
+            Self::StepTime { model, against, .. } => vec![model, against],
+        }
+    }
+
+    /// Its regimes by setting.
+    #[must_use]
+    pub fn at(&self) -> &std::collections::BTreeMap<String, Vec<Value>> {
+        match self {
+            Self::SolveRate { at, .. } | Self::Difference { at, .. } | Self::StepTime { at, .. } => at,
+        }
+    }
+}
+
+/// A figure of the card.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Figure {
+    /// File name without `.svg`.
+    pub name: String,
+    /// Title.
+    pub title: String,
+    /// What is drawn.
+    pub kind: FigureKind,
+    /// Label of the task.
+    pub task: String,
+    /// Metric.
+    pub metric: String,
+    /// Setting on the horizontal axis, `updates` for a course of training, or `split` for `test@N`.
+    pub x: String,
+    /// Labels of the models; all if empty.
+    #[serde(default)]
+    pub models: Vec<String>,
+    /// Other settings held fixed.
+    #[serde(default)]
+    pub at: Settings,
+    /// Label of the horizontal axis, with unit.
+    pub x_label: String,
+    /// Label of the vertical axis, with unit.
+    pub y_label: String,
+    /// Logarithmic horizontal axis.
+    #[serde(default)]
+    pub log_x: bool,
+    /// Logarithmic vertical axis.
+    #[serde(default)]
+    pub log_y: bool,
+    /// Name of a floor to draw, as the tables name it.
+    #[serde(default)]
+    pub floor: Option<String>,
+}
+
+/// Kinds of figure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FigureKind {
+    /// Mean over seeds against a setting, with a 95% band.
+    Line,
+    /// Each seed's longest solved setting, one row a model.
+    Dots,
+    /// Course of training, with a 95% band.
+    Curve,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct File {
+    title: String,
+    question: String,
+    why: String,
+    #[serde(default)]
+    limits: Vec<String>,
+    version: u32,
+    seeds: u32,
+    budget: Budget,
+    width: usize,
+    #[serde(default)]
+    training: Settings,
+    tuning: Tuning,
+    #[serde(default)]
+    quick: Quick,
+    task: Vec<toml::Spanned<toml::Table>>,
+    model: Vec<toml::Spanned<toml::Table>>,
+    #[serde(default)]
+    control: Vec<Control>,
+    #[serde(default)]
+    claim: Vec<ClaimRule>,
+    #[serde(default)]
+    figure: Vec<Figure>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct Budget {
+    core_seconds: f64,
+}
+
+/// The keys of a `[[task]]` that are not settings of the task itself.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct TaskKeys {
+    name: String,
+    version: u32,
+    label: Option<String>,
+    measure: Settings,
+    parameters: Option<usize>,
+    batch: usize,
+    seeds: Option<u32>,
+    #[serde(default)]
+    tune_at: Settings,
+}
+
+/// Keys of a `[[task]]` beside the task's own settings.
+pub const TASK_KEYS: &[&str] =
+    &["name", "version", "label", "measure", "parameters", "batch", "seeds", "tune-at"];
+
+/// The keys of a `[[model]]` that are not settings of the model itself.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct ModelKeys {
+    name: String,
+    label: Option<String>,
+    tasks: Vec<String>,
+    #[serde(default)]
+    role: Role,
+}
+
+/// Keys of a `[[model]]` beside the model's own settings.
+pub const MODEL_KEYS: &[&str] = &["name", "label", "tasks", "role"];
+
+impl Definition {
+    /// Reads a definition.
+    ///
+    /// # Errors
+    /// When the file is missing or malformed; the message names file, line and key.
+    pub fn read(path: &Path) -> Result<Self, RecordError> {
+        let text = std::fs::read_to_string(path).map_err(|error| RecordError::file(path, error))?;
+        Self::parse(path, &text)
+    }
+
+    /// Reads a definition from text that came from `path`.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn parse(path: &Path, text: &str) -> Result<Self, RecordError> {
+        let wrong = |message: String| RecordError::format(path, message);
+        let file: File = toml::from_str(text).map_err(|error| wrong(toml_message(&error)))?;
+        let line = |offset: usize| 1 + text[..offset].matches('\n').count();
+        let mut tasks = Vec::new();
+        for table in file.task {
+            let place = format!("[[task]] at line {}", line(table.span().start));
+            tasks.push(task_arm(table.into_inner()).map_err(|message| wrong(format!("{place}: {message}")))?);
+        }
+        let mut models = Vec::new();
+        for table in file.model {
+            let place = format!("[[model]] at line {}", line(table.span().start));
+            models
+                .push(model_arm(table.into_inner()).map_err(|message| wrong(format!("{place}: {message}")))?);
+        }
+        let definition = Self {
+            name: path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default(),
+            path: path.to_owned(),
+            digest: blake3::hash(text.as_bytes()).to_hex().to_string(),
+            title: file.title,
+            question: file.question,
+            why: file.why,
+            limits: file.limits,
+            version: file.version,
+            seeds: file.seeds,
+            core_seconds: file.budget.core_seconds,
+            width: file.width,
+            training: file.training,
+            tuning: file.tuning,
+            quick: file.quick,
+            tasks,
+            models,
+            controls: file.control,
+            claims: file.claim,
+            figures: file.figure,
+        };
+        definition.check_references().map_err(wrong)?;
+        Ok(definition)
+    }
+
+    /// The task with this label.
+    #[must_use]
+    pub fn task(&self, label: &str) -> Option<&TaskArm> {
+        self.tasks.iter().find(|task| task.label == label)
+    }
+
+    /// The models that run on a task, in the order of the file.
+    pub fn models_on<'a>(&'a self, task: &'a str) -> impl Iterator<Item = &'a ModelArm> + 'a {
+        self.models.iter().filter(move |model| model.tasks.iter().any(|label| label == task))
+    }
+
+    /// Evaluation seeds of a task, drawn from the version so that a new version judges on fresh ones.
+    #[must_use]
+    pub fn evaluation_seeds(&self, task: &TaskArm) -> Vec<u64> {
+        let count = u64::from(task.seeds.unwrap_or(self.seeds));
+        (0..count).map(|index| u64::from(self.version) * 1000 + index).collect()
+    }
+
+    /// Tuning seeds, apart from all evaluation seeds.
+    #[must_use]
+    pub fn tuning_seeds(&self) -> Vec<u64> {
+        (0..u64::from(self.tuning.seeds)).map(|index| u64::from(self.version) * 1000 + 900 + index).collect()
+    }
+
+    fn check_references(&self) -> Result<(), String> {
+        if self.seeds == 0 || self.tuning.rates.is_empty() {
+            return Err("`seeds` and `tuning.rates` must not be empty".to_owned());
+        }
+        if !self.tuning.rates.is_sorted() || self.tuning.rates.iter().any(|&rate| rate <= 0.0) {
+            return Err("`tuning.rates` must be positive and ascending".to_owned());
+        }
+        let tasks: Vec<&str> = self.tasks.iter().map(|task| task.label.as_str()).collect();
+        distinct("task label", &tasks)?;
+        for model in &self.models {
+            for task in &model.tasks {
+                known("task", task, &tasks).map_err(|text| format!("model `{}`: {text}", model.label))?;
+            }
+        }
+        for task in &tasks {
+            let labels: Vec<&str> = self.models_on(task).map(|model| model.label.as_str()).collect();
+            distinct("model label", &labels).map_err(|text| format!("task `{task}`: {text}"))?;
+        }
+        for (label, _) in &self.quick.tasks {
+            known("task", label, &tasks).map_err(|text| format!("[quick.tasks]: {text}"))?;
+        }
+        let labels: Vec<&str> = self.models.iter().map(|model| model.label.as_str()).collect();
+        for label in &self.quick.models {
+            known("model", label, &labels).map_err(|text| format!("[quick]: {text}"))?;
+        }
+        let check = |place: String, task: &str, models: &[&str]| -> Result<(), String> {
+            known("task", task, &tasks).map_err(|text| format!("{place}: {text}"))?;
+            let on_task: Vec<&str> = self.models_on(task).map(|model| model.label.as_str()).collect();
+            for model in models {
+                known(&format!("model on task `{task}`"), model, &on_task)
+                    .map_err(|text| format!("{place}: {text}"))?;
+            }
+            Ok(())
+        };
+        for control in &self.controls {
+            let models: Vec<&str> = control.models.iter().map(String::as_str).collect();
+            check(format!("control `{}`", control.name), &control.task, &models)?;
+        }
+        let controls: Vec<&str> = self.controls.iter().map(|control| control.name.as_str()).collect();
+        distinct("control", &controls)?;
+        distinct("claim", &self.claims.iter().map(|claim| claim.id.as_str()).collect::<Vec<_>>())?;
+        for claim in &self.claims {
+            for control in &claim.controls {
+                known("control", control, &controls)
+                    .map_err(|text| format!("claim `{}`: {text}", claim.id))?;
+            }
+            for part in &claim.parts {
+                let place = format!("claim `{}`, part `{}`", claim.id, part.name());
+                check(place, part.task(), &part.models())?;
+            }
+        }
+        distinct("figure", &self.figures.iter().map(|figure| figure.name.as_str()).collect::<Vec<_>>())?;
+        for figure in &self.figures {
+            let models: Vec<&str> = figure.models.iter().map(String::as_str).collect();
+            check(format!("figure `{}`", figure.name), &figure.task, &models)?;
+        }
+        Ok(())
+    }
+}
+
+/// `Ok` if `name` is one of `names`; otherwise an error with the nearest.
+fn known(what: &str, name: &str, names: &[&str]) -> Result<(), String> {
+    if names.contains(&name) {
+        return Ok(());
+    }
+    Err(unknown(what, name, names))
+}
+
+/// `unknown WHAT `NAME`, did you mean ...` with the nearest known name, or all of them.
+#[must_use]
+pub fn unknown(what: &str, name: &str, names: &[&str]) -> String {
+    match nearest(name, names.iter().copied()) {
+        Some(near) => format!("unknown {what} `{name}`, did you mean `{near}`?"),
+        None => format!("unknown {what} `{name}`; known: {}", names.join(", ")),
+    }
+}
+
+fn distinct(what: &str, names: &[&str]) -> Result<(), String> {
+    let mut sorted = names.to_vec();
+    sorted.sort_unstable();
+    match sorted.windows(2).find(|pair| pair[0] == pair[1]) {
+        Some(pair) => Err(format!("{what} `{}` is used twice", pair[0])),
+        None => Ok(()),
+    }
+}
+
+fn task_arm(mut table: toml::Table) -> Result<TaskArm, String> {
+    let settings = split_settings(&mut table, TASK_KEYS)?;
+    let keys: TaskKeys = table.try_into().map_err(|error| toml_message(&error))?;
+    let mut measure = keys.measure;
+    let kind = match measure.remove("kind") {
+        Some(Value::String(kind)) => kind,
+        _ => return Err("`measure` needs a `kind`, such as { kind = \"train\" }".to_owned()),
+    };
+    Ok(TaskArm {
+        label: keys.label.unwrap_or_else(|| keys.name.clone()),
+        name: keys.name,
+        version: keys.version,
+        settings,
+        measure: Measure { kind, settings: measure },
+        parameters: keys.parameters,
+        batch: keys.batch,
+        seeds: keys.seeds,
+        tune_at: keys.tune_at,
+    })
+}
+
+fn model_arm(mut table: toml::Table) -> Result<ModelArm, String> {
+    let settings = split_settings(&mut table, MODEL_KEYS)?;
+    let keys: ModelKeys = table.try_into().map_err(|error| toml_message(&error))?;
+    Ok(ModelArm {
+        label: keys.label.unwrap_or_else(|| keys.name.clone()),
+        name: keys.name,
+        settings,
+        tasks: keys.tasks,
+        role: keys.role,
+    })
+}
+
+/// Takes every key that is not reserved out of `table`, as settings.
+fn split_settings(table: &mut toml::Table, reserved: &[&str]) -> Result<Settings, String> {
+    let own: Vec<String> = table.keys().filter(|key| !reserved.contains(&key.as_str())).cloned().collect();
+    let mut settings = Settings::new();
+    for key in own {
+        let value = table.remove(&key).expect("the key was just listed");
+        settings.insert(key.clone(), json(&value).map_err(|text| format!("key `{key}`: {text}"))?);
+    }
+    Ok(settings)
+}
+
+/// A TOML value as JSON; dates have no place in a definition.
+///
+/// # Errors
+/// When the value holds a date.
+pub fn json(value: &toml::Value) -> Result<Value, String> {
+    if let toml::Value::Datetime(date) = value {
+        return Err(format!("a date ({date}) is not a setting"));
+    }
+    serde_json::to_value(value).map_err(|error| error.to_string())
+}
+
+/// The parser's message, with the nearest known key where a key is unknown.
+fn toml_message(error: &toml::de::Error) -> String {
+    let message = error.to_string();
+    let message = message.trim_end();
+    let names: Vec<&str> = error.message().split('`').skip(1).step_by(2).collect();
+    match names.split_first() {
+        Some((unknown, known)) if error.message().starts_with("unknown field") => {
+            match nearest(unknown, known.iter().copied()) {
+                Some(near) => format!("{message}\ndid you mean `{near}`?"),
+                None => message.to_owned(),
+            }
+        }
+        _ => message.to_owned(),
+    }
+}

@@ -1,0 +1,38 @@
+//! What is on disk: definitions, cells, tables, verdicts and provenance.
+//!
+//! Everything that crosses from one crate to another through a file has its format here, and nothing else:
+//! this crate knows no model, no task and no statistic.
+
+pub mod cell;
+pub mod claims;
+pub mod definition;
+pub mod provenance;
+pub mod spelled;
+pub mod store;
+pub mod table;
+pub mod verdict;
+
+mod error;
+mod nearest;
+
+pub use error::RecordError;
+pub use nearest::nearest;
+
+/// Settings of a component: keys to plain JSON values, in sorted order.
+pub type Settings = std::collections::BTreeMap<String, serde_json::Value>;
+
+/// Settings as a short label such as `lag=20, pairs=8`; empty settings give an empty label.
+#[must_use]
+pub fn label(settings: &Settings) -> String {
+    let parts: Vec<String> = settings.iter().map(|(key, value)| format!("{key}={}", plain(value))).collect();
+    parts.join(" ")
+}
+
+/// A JSON value as a person would write it: strings without quotes.
+#[must_use]
+pub fn plain(value: &serde_json::Value) -> String {
+    match value {
+        serde_json::Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}

@@ -1,0 +1,354 @@
+//! The long tables `runs.csv`, `curves.csv` and `timing.csv`, read and written through Polars.
+
+use std::path::Path;
+
+use polars::prelude::*;
+
+use crate::cell::Outcome;
+use crate::{RecordError, spelled, store};
+
+/// One row of `runs.csv`: one number of one cell.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunRow {
+    /// Key of the cell.
+    pub cell: String,
+    /// Label of the task in the experiment.
+    pub task: String,
+    /// Settings that vary, such as `lag=20`.
+    pub setting: String,
+    /// Label of the model in the experiment.
+    pub model: String,
+    /// Learning rate, or `NaN` where there is none or several.
+    pub rate: f64,
+    /// `tuning`, `evaluation` or `common-rate`.
+    pub phase: String,
+    /// Seed.
+    pub seed: u64,
+    /// Split, such as `test`.
+    pub split: String,
+    /// Metric.
+    pub metric: String,
+    /// How the number came about.
+    pub outcome: Outcome,
+    /// The number.
+    pub value: f64,
+    /// Independent observations that it averages.
+    pub count: u64,
+}
+
+/// One row of `curves.csv`: the state of training at one evaluation.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CurveTableRow {
+    /// Key of the cell.
+    pub cell: String,
+    /// Label of the task.
+    pub task: String,
+    /// Settings that vary.
+    pub setting: String,
+    /// Label of the model.
+    pub model: String,
+    /// Seed.
+    pub seed: u64,
+    /// Updates so far.
+    pub updates: u64,
+    /// Training multiply-adds so far.
+    pub multiply_adds: u64,
+    /// Mean training loss since the evaluation before.
+    pub training_loss: f64,
+    /// Primary metric on validation.
+    pub validation: f64,
+}
+
+/// One row of `timing.csv`: seconds, bytes and what depends on them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TimingRow {
+    /// Key of the cell.
+    pub cell: String,
+    /// Label of the task.
+    pub task: String,
+    /// Settings that vary.
+    pub setting: String,
+    /// Label of the model.
+    pub model: String,
+    /// Seed.
+    pub seed: u64,
+    /// What was measured, with its unit: `wall-seconds`, `processor-seconds`, `peak-bytes`, `step-seconds`.
+    pub metric: String,
+    /// Which repeat.
+    pub repeat: u64,
+    /// The number.
+    pub value: f64,
+}
+
+macro_rules! text {
+    ($rows:expr, $field:ident) => {
+        Column::new(
+            stringify!($field).into(),
+            $rows.iter().map(|row| row.$field.as_str()).collect::<Vec<_>>(),
+        )
+    };
+}
+
+macro_rules! number {
+    ($rows:expr, $field:ident) => {
+        Column::new(
+            stringify!($field).into(),
+            $rows.iter().map(|row| spelled::spell(row.$field)).collect::<Vec<_>>(),
+        )
+    };
+}
+
+macro_rules! whole {
+    ($rows:expr, $field:ident) => {
+        Column::new(stringify!($field).into(), $rows.iter().map(|row| row.$field).collect::<Vec<u64>>())
+    };
+}
+
+/// `runs.csv` as a frame.
+///
+/// # Panics
+/// Never: all columns have one length.
+#[must_use]
+pub fn runs_frame(rows: &[RunRow]) -> DataFrame {
+    let outcome = rows.iter().map(|row| row.outcome.name()).collect::<Vec<_>>();
+    frame(
+        rows.len(),
+        vec![
+            text!(rows, cell),
+            text!(rows, task),
+            text!(rows, setting),
+            text!(rows, model),
+            number!(rows, rate),
+            text!(rows, phase),
+            whole!(rows, seed),
+            text!(rows, split),
+            text!(rows, metric),
+            Column::new("outcome".into(), outcome),
+            number!(rows, value),
+            whole!(rows, count),
+        ],
+    )
+}
+
+fn frame(height: usize, columns: Vec<Column>) -> DataFrame {
+    DataFrame::new(height, columns).expect("all columns have one length")
+}
+
+/// Writes `runs.csv`, sorted.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn write_runs(path: &Path, rows: &[RunRow]) -> Result<(), RecordError> {
+    let sorted = runs_frame(rows)
+        .sort(
+            ["task", "model", "setting", "phase", "seed", "rate", "split", "metric", "cell"],
+            SortMultipleOptions::default(),
+        )
+        .map_err(|error| RecordError::format(path, error.to_string()))?;
+    write_csv(path, sorted)
+}
+
+/// Writes `curves.csv`, sorted.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn write_curves(path: &Path, rows: &[CurveTableRow]) -> Result<(), RecordError> {
+    let sorted = frame(
+        rows.len(),
+        vec![
+            text!(rows, cell),
+            text!(rows, task),
+            text!(rows, setting),
+            text!(rows, model),
+            whole!(rows, seed),
+            whole!(rows, updates),
+            whole!(rows, multiply_adds),
+            number!(rows, training_loss),
+            number!(rows, validation),
+        ],
+    )
+    .sort(["task", "model", "setting", "seed", "cell", "updates"], SortMultipleOptions::default())
+    .map_err(|error| RecordError::format(path, error.to_string()))?;
+    write_csv(path, sorted)
+}
+
+/// Writes `timing.csv`, sorted.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn write_timing(path: &Path, rows: &[TimingRow]) -> Result<(), RecordError> {
+    let sorted = frame(
+        rows.len(),
+        vec![
+            text!(rows, cell),
+            text!(rows, task),
+            text!(rows, setting),
+            text!(rows, model),
+            whole!(rows, seed),
+            text!(rows, metric),
+            whole!(rows, repeat),
+            number!(rows, value),
+        ],
+    )
+    .sort(["task", "model", "setting", "seed", "cell", "metric", "repeat"], SortMultipleOptions::default())
+    .map_err(|error| RecordError::format(path, error.to_string()))?;
+    write_csv(path, sorted)
+}
+
+fn write_csv(path: &Path, mut frame: DataFrame) -> Result<(), RecordError> {
+    let mut bytes = Vec::new();
+    CsvWriter::new(&mut bytes)
+        .finish(&mut frame)
+        .map_err(|error| RecordError::format(path, error.to_string()))?;
+    store::write_whole(path, &bytes)
+}
+
+/// Reads a table with every column as text, so that numbers keep the spelling they were written in.
+fn read_csv(path: &Path) -> Result<DataFrame, RecordError> {
+    if !path.exists() {
+        let missing = std::io::Error::from(std::io::ErrorKind::NotFound);
+        return Err(RecordError::file(path, missing));
+    }
+    CsvReadOptions::default()
+        .with_infer_schema_length(Some(0))
+        .try_into_reader_with_file_path(Some(path.to_owned()))
+        .and_then(CsvReader::finish)
+        .map_err(|error| RecordError::format(path, error.to_string()))
+}
+
+struct Reader<'a> {
+    path: &'a Path,
+    frame: DataFrame,
+}
+
+impl<'a> Reader<'a> {
+    fn open(path: &'a Path) -> Result<Self, RecordError> {
+        Ok(Self { path, frame: read_csv(path)? })
+    }
+
+    /// The column as text. Empty fields are empty text.
+    fn text(&self, name: &str) -> Result<Vec<String>, RecordError> {
+        let column = self.frame.column(name).map_err(|_| {
+            let names: Vec<&str> =
+                self.frame.get_column_names().into_iter().map(|name| name.as_str()).collect();
+            RecordError::format(self.path, format!("no column `{name}`; it has {}", names.join(", ")))
+        })?;
+        let text = column.str().map_err(|error| RecordError::format(self.path, error.to_string()))?;
+        Ok(text.iter().map(|field| field.unwrap_or_default().to_owned()).collect())
+    }
+
+    fn parsed<T: std::str::FromStr>(&self, name: &str, what: &str) -> Result<Vec<T>, RecordError> {
+        self.text(name)?
+            .iter()
+            .enumerate()
+            .map(|(row, field)| {
+                field.parse().map_err(|_| {
+                    // Line 1 is the header.
+                    let line = row + 2;
+                    RecordError::format(
+                        self.path,
+                        format!("line {line}: `{field}` in column `{name}` is not {what}"),
+                    )
+                })
+            })
+            .collect()
+    }
+}
+
+/// Reads `runs.csv`.
+///
+/// # Errors
+/// When the file is missing, lacks a column, or a field does not parse; the message names the line.
+pub fn read_runs(path: &Path) -> Result<Vec<RunRow>, RecordError> {
+    let reader = Reader::open(path)?;
+    let (cell, task, setting, model, phase, split, metric, outcome) = (
+        reader.text("cell")?,
+        reader.text("task")?,
+        reader.text("setting")?,
+        reader.text("model")?,
+        reader.text("phase")?,
+        reader.text("split")?,
+        reader.text("metric")?,
+        reader.text("outcome")?,
+    );
+    let (seed, count) = (reader.parsed::<u64>("seed", "a seed")?, reader.parsed::<u64>("count", "a count")?);
+    let (rate, value) =
+        (reader.parsed::<f64>("rate", "a number")?, reader.parsed::<f64>("value", "a number")?);
+    (0..cell.len())
+        .map(|row| {
+            let outcome = Outcome::from_name(&outcome[row]).ok_or_else(|| {
+                RecordError::format(path, format!("line {}: unknown outcome `{}`", row + 2, outcome[row]))
+            })?;
+            Ok(RunRow {
+                cell: cell[row].clone(),
+                task: task[row].clone(),
+                setting: setting[row].clone(),
+                model: model[row].clone(),
+                rate: rate[row],
+                phase: phase[row].clone(),
+                seed: seed[row],
+                split: split[row].clone(),
+                metric: metric[row].clone(),
+                outcome,
+                value: value[row],
+                count: count[row],
+            })
+        })
+        .collect()
+}
+
+/// Reads `curves.csv`.
+///
+/// # Errors
+/// As [`read_runs`].
+pub fn read_curves(path: &Path) -> Result<Vec<CurveTableRow>, RecordError> {
+    let reader = Reader::open(path)?;
+    let (cell, task, setting, model) =
+        (reader.text("cell")?, reader.text("task")?, reader.text("setting")?, reader.text("model")?);
+    let (seed, updates) = (reader.parsed("seed", "a seed")?, reader.parsed("updates", "a count")?);
+    let multiply_adds = reader.parsed("multiply_adds", "a count")?;
+    let (loss, validation) =
+        (reader.parsed("training_loss", "a number")?, reader.parsed("validation", "a number")?);
+    Ok((0..cell.len())
+        .map(|row| CurveTableRow {
+            cell: cell[row].clone(),
+            task: task[row].clone(),
+            setting: setting[row].clone(),
+            model: model[row].clone(),
+            seed: seed[row],
+            updates: updates[row],
+            multiply_adds: multiply_adds[row],
+            training_loss: loss[row],
+            validation: validation[row],
+        })
+        .collect())
+}
+
+/// Reads `timing.csv`.
+///
+/// # Errors
+/// As [`read_runs`].
+pub fn read_timing(path: &Path) -> Result<Vec<TimingRow>, RecordError> {
+    let reader = Reader::open(path)?;
+    let (cell, task, setting, model, metric) = (
+        reader.text("cell")?,
+        reader.text("task")?,
+        reader.text("setting")?,
+        reader.text("model")?,
+        reader.text("metric")?,
+    );
+    let (seed, repeat) = (reader.parsed("seed", "a seed")?, reader.parsed("repeat", "a count")?);
+    let value = reader.parsed("value", "a number")?;
+    Ok((0..cell.len())
+        .map(|row| TimingRow {
+            cell: cell[row].clone(),
+            task: task[row].clone(),
+            setting: setting[row].clone(),
+            model: model[row].clone(),
+            seed: seed[row],
+            metric: metric[row].clone(),
+            repeat: repeat[row],
+            value: value[row],
+        })
+        .collect())
+}

@@ -1,0 +1,166 @@
+//! How a task is answered: an unfitted learner, the run that limits it, the predictor it returns.
+
+use crate::{Batch, Dataset, Predictions};
+
+/// Why a learner could not be fitted at all. Divergence is not an error but an [`Outcome`].
+#[derive(Debug, thiserror::Error)]
+pub enum LearnError {
+    /// The learner cannot answer this kind of task.
+    #[error("model `{model}` cannot learn this task: {reason}")]
+    Unsuitable {
+        /// Registered name.
+        model: &'static str,
+        /// What is missing.
+        reason: String,
+    },
+    /// The requested size cannot be met.
+    #[error("model `{model}` cannot have {requested} body parameters within 5%: nearest is {nearest}")]
+    Size {
+        /// Registered name.
+        model: &'static str,
+        /// Requested body parameters.
+        requested: usize,
+        /// Nearest count that the architecture allows.
+        nearest: usize,
+    },
+    /// A setting has a value that makes no sense.
+    #[error("model `{model}`: {reason}")]
+    Setting {
+        /// Registered name.
+        model: &'static str,
+        /// What is wrong and what would be right.
+        reason: String,
+    },
+}
+
+/// How long a learner may train.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Budget {
+    /// Gradient updates at most. Counting models ignore it.
+    pub updates: u64,
+    /// Validation every so many updates.
+    pub evaluate_every: u64,
+}
+
+/// When training ends before its budget.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum StopRule {
+    /// Never.
+    Budget,
+    /// When the task's solved score is reached at this many consecutive evaluations.
+    Solved {
+        /// Consecutive evaluations.
+        evaluations: u32,
+    },
+    /// When validation has not improved for this many evaluations.
+    Patience {
+        /// Evaluations without improvement.
+        evaluations: u32,
+    },
+}
+
+/// How a fit ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The budget was used, or patience ran out.
+    Finished,
+    /// The task's solved score was reached.
+    Solved {
+        /// Updates made when the first of the deciding evaluations took place.
+        updates: u64,
+    },
+    /// The loss or a gradient was not finite.
+    Diverged {
+        /// Updates made before that.
+        updates: u64,
+    },
+}
+
+/// The state of training at one evaluation.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CurvePoint {
+    /// Updates made so far.
+    pub updates: u64,
+    /// Multiply-adds of training so far: forward counted once, backward twice.
+    pub multiply_adds: u64,
+    /// Mean training loss since the evaluation before, or `NaN` at update 0.
+    pub training_loss: f64,
+    /// Primary metric on validation.
+    pub validation: f64,
+}
+
+/// Tells how much processor and wall time has passed. The only clock that libraries see.
+pub trait Stopwatch {
+    /// Seconds of wall time since some fixed moment.
+    fn wall_seconds(&self) -> f64;
+    /// Seconds of processor time of this process.
+    fn processor_seconds(&self) -> f64;
+}
+
+/// Called with the predictor at every evaluation, update 0 included.
+pub type Observer<'a> = dyn FnMut(&CurvePoint, &dyn Predictor) + 'a;
+
+/// Everything a fit depends on beside the data.
+pub struct Run<'a> {
+    /// How long.
+    pub budget: Budget,
+    /// When to stop early.
+    pub stop: StopRule,
+    /// Seed of initialisation and dropout.
+    pub seed: u64,
+    /// The clock.
+    pub stopwatch: &'a dyn Stopwatch,
+    /// Who looks on, if anyone.
+    pub observer: Option<&'a mut Observer<'a>>,
+}
+
+/// What a fit returns.
+pub struct Fit {
+    /// The fitted model at its best validation score (at the deciding evaluation when solved).
+    pub predictor: Box<dyn Predictor>,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Updates made.
+    pub updates: u64,
+    /// Multiply-adds of training.
+    pub multiply_adds: u64,
+    /// Best primary metric on validation.
+    pub best_validation: f64,
+    /// One point an evaluation.
+    pub curve: Vec<CurvePoint>,
+}
+
+/// A model that has not seen data yet.
+pub trait Learner: Send {
+    /// Fits the model to the training stream, choosing by validation.
+    ///
+    /// # Errors
+    /// When the model cannot answer this task or its settings make no sense.
+    fn fit(&self, data: &Dataset, run: &mut Run) -> Result<Fit, LearnError>;
+
+    /// Bytes that fitting needs at most, for the scheduler.
+    fn peak_bytes(&self, data: &Dataset) -> u64;
+}
+
+/// A fitted model.
+pub trait Predictor {
+    /// Outputs for a batch, padding included.
+    fn predict(&self, batch: &Batch) -> Predictions;
+
+    /// Parameters of the body, embedding and read-out excluded.
+    fn body_parameters(&self) -> usize;
+
+    /// All parameters. For a counting model, the stored counts.
+    fn total_parameters(&self) -> usize;
+
+    /// The model as a density over text, if it is one.
+    fn density(&self) -> Option<&dyn Density> {
+        None
+    }
+}
+
+/// A model of text: the probability of the next symbol.
+pub trait Density {
+    /// Natural log-probabilities of every symbol after `context`.
+    fn next_log_probabilities(&self, context: &[u32]) -> Vec<f32>;
+}

@@ -1,0 +1,18 @@
+//! The vocabulary that every other crate speaks: batches, tasks, learners and runs.
+//!
+//! Nothing here knows a tensor library, a table or a file. A [`Task`] owns what is asked (sampling,
+//! targets, loss kind, mask, metrics, floors); a [`Learner`] owns how it is answered; a [`Dataset`]
+//! stands between them, so that every learner sees the same examples in the same order.
+
+mod batch;
+mod learner;
+mod random;
+mod task;
+
+pub use batch::{Batch, Inputs, Predictions, Targets};
+pub use learner::{
+    Budget, CurvePoint, Density, Fit, LearnError, Learner, Observer, Outcome, Predictor, Run, StopRule,
+    Stopwatch,
+};
+pub use random::{Random, Stream};
+pub use task::{Dataset, Floor, InputKind, Interface, LossKind, Score, Split, Task, TestSet};

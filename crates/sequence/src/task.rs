@@ -1,0 +1,189 @@
+//! What is asked: the task, and the dataset through which every learner sees it.
+
+use crate::{Batch, Predictions};
+
+/// What a model reads at each position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InputKind {
+    /// Symbols below `vocabulary`.
+    Tokens {
+        /// Number of symbols.
+        vocabulary: usize,
+    },
+    /// Real vectors of `width` values.
+    Features {
+        /// Values a position.
+        width: usize,
+    },
+}
+
+/// Which loss training minimises, averaged over the supervised positions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LossKind {
+    /// Cross-entropy over the classes, in nats.
+    CrossEntropy,
+    /// Mean squared error.
+    MeanSquaredError,
+}
+
+/// The shape of a task as a model sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Interface {
+    /// What is read.
+    pub inputs: InputKind,
+    /// Values answered at each position: classes, or 1 for a regression.
+    pub outputs: usize,
+    /// What training minimises.
+    pub loss: LossKind,
+    /// No sequence of any split is longer than this, padding included.
+    pub maximum_time: usize,
+}
+
+/// Which examples: for fitting, for choosing, for the one final score.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Split {
+    /// Examples for fitting.
+    Training,
+    /// Examples for choosing rates, checkpoints and when to stop.
+    Validation,
+    /// Examples for the final score.
+    Test,
+}
+
+/// One number measured on a set of examples.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Score {
+    /// Name of the metric, such as `accuracy`.
+    pub metric: &'static str,
+    /// Its value.
+    pub value: f64,
+    /// How many independent observations it averages; bounds the standard error from below.
+    pub count: usize,
+}
+
+/// The exact score of a predictor that ignores what the task is about.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Floor {
+    /// Metric it is a floor of.
+    pub metric: &'static str,
+    /// What the predictor does, such as `chance` or `constant`.
+    pub name: &'static str,
+    /// Its expected score.
+    pub value: f64,
+}
+
+/// A named set of test examples; most tasks have one, named `test`.
+#[derive(Clone, Debug)]
+pub struct TestSet {
+    /// `test`, or a name that says how it differs, such as `test@96`.
+    pub name: String,
+    /// The examples.
+    pub batches: Vec<Batch>,
+}
+
+/// What is asked of a model. Owns sampling, targets, loss kind, mask, metrics, floors and version.
+pub trait Task: Send + Sync {
+    /// Registered name.
+    fn name(&self) -> &'static str;
+
+    /// Raised whenever the same settings and seed would give other examples or scores.
+    fn version(&self) -> u32;
+
+    /// Shapes and loss.
+    fn interface(&self) -> Interface;
+
+    /// The training batch of one update: a pure function of its arguments.
+    fn training_batch(&self, seed: u64, update: u64, size: usize) -> Batch;
+
+    /// Examples for choosing, fixed by the seed.
+    fn validation(&self, seed: u64) -> Vec<Batch>;
+
+    /// Examples for the final score, fixed by the seed.
+    fn test(&self, seed: u64) -> Vec<TestSet>;
+
+    /// Scores of predictions; the first is the primary metric. Metrics are averaged over batches here.
+    fn scores(&self, batches: &[Batch], predictions: &[Predictions]) -> Vec<Score>;
+
+    /// Whether a larger primary metric is better.
+    fn larger_is_better(&self) -> bool;
+
+    /// The primary metric at which the task counts as solved, if it can be.
+    fn solved_at(&self) -> Option<f64>;
+
+    /// Exact scores of ignorant predictors, by which every table is read.
+    fn floors(&self) -> Vec<Floor>;
+
+    /// The training text as one stream of tokens, for models that count instead of descending.
+    fn training_text(&self) -> Option<&[u32]> {
+        None
+    }
+
+    /// The symbols of the vocabulary in token order, for tasks over text.
+    fn symbols(&self) -> Option<&[char]> {
+        None
+    }
+}
+
+/// A task with a seed and a batch size: what a learner is given. It cannot reach the test examples.
+pub struct Dataset<'a> {
+    task: &'a dyn Task,
+    seed: u64,
+    batch_size: usize,
+    validation: Vec<Batch>,
+}
+
+impl<'a> Dataset<'a> {
+    /// The training stream and validation examples of `task` under `seed`.
+    #[must_use]
+    pub fn new(task: &'a dyn Task, seed: u64, batch_size: usize) -> Self {
+        Self { task, seed, batch_size, validation: task.validation(seed) }
+    }
+
+    /// Shapes and loss of the task.
+    #[must_use]
+    pub fn interface(&self) -> Interface {
+        self.task.interface()
+    }
+
+    /// Sequences in a training batch.
+    #[must_use]
+    pub fn batch_size(&self) -> usize {
+        self.batch_size
+    }
+
+    /// The training batch of one update, the same for every learner.
+    #[must_use]
+    pub fn training_batch(&self, update: u64) -> Batch {
+        self.task.training_batch(self.seed, update, self.batch_size)
+    }
+
+    /// Examples for choosing.
+    #[must_use]
+    pub fn validation(&self) -> &[Batch] {
+        &self.validation
+    }
+
+    /// Scores of predictions for the validation examples, primary metric first.
+    #[must_use]
+    pub fn validation_scores(&self, predictions: &[Predictions]) -> Vec<Score> {
+        self.task.scores(&self.validation, predictions)
+    }
+
+    /// Whether a larger primary metric is better.
+    #[must_use]
+    pub fn larger_is_better(&self) -> bool {
+        self.task.larger_is_better()
+    }
+
+    /// The primary metric at which the task counts as solved.
+    #[must_use]
+    pub fn solved_at(&self) -> Option<f64> {
+        self.task.solved_at()
+    }
+
+    /// The training text, for models that count.
+    #[must_use]
+    pub fn training_text(&self) -> Option<&'a [u32]> {
+        self.task.training_text()
+    }
+}
