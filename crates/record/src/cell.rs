@@ -57,6 +57,9 @@ pub struct Cell {
 
 impl Cell {
     /// blake3 of the canonical JSON: keys sorted, no spaces.
+    ///
+    /// # Panics
+    /// Never: a cell holds plain values.
     #[must_use]
     pub fn key(&self) -> String {
         // Through `Value`, whose maps are sorted, so that the order of fields does not matter.

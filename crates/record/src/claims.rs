@@ -42,8 +42,8 @@ impl Register {
             toml::from_str(&text).map_err(|error| RecordError::format(path, error.to_string()))?;
         let mut ids: Vec<&str> = register.claims.iter().map(|claim| claim.id.as_str()).collect();
         ids.sort_unstable();
-        if let Some(pair) = ids.windows(2).find(|pair| pair[0] == pair[1]) {
-            return Err(RecordError::format(path, format!("claim `{}` is registered twice", pair[0])));
+        if let Some([id, _]) = ids.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Err(RecordError::format(path, format!("claim `{id}` is registered twice")));
         }
         Ok(register)
     }

@@ -563,7 +563,7 @@ impl Definition {
         let definition = Self {
             name: path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default(),
             path: path.to_owned(),
-            digest: blake3::hash(text.as_bytes()).to_hex().to_string(),
+            digest: crate::digest(text.as_bytes()),
             title: file.title,
             question: file.question,
             why: file.why,
@@ -627,7 +627,7 @@ impl Definition {
             let labels: Vec<&str> = self.models_on(task).map(|model| model.label.as_str()).collect();
             distinct("model label", &labels).map_err(|text| format!("task `{task}`: {text}"))?;
         }
-        for (label, _) in &self.quick.tasks {
+        for label in self.quick.tasks.keys() {
             known("task", label, &tasks).map_err(|text| format!("[quick.tasks]: {text}"))?;
         }
         let labels: Vec<&str> = self.models.iter().map(|model| model.label.as_str()).collect();
@@ -690,8 +690,8 @@ fn distinct(what: &str, names: &[&str]) -> Result<(), String> {
     let mut sorted = names.to_vec();
     sorted.sort_unstable();
     match sorted.windows(2).find(|pair| pair[0] == pair[1]) {
-        Some(pair) => Err(format!("{what} `{}` is used twice", pair[0])),
-        None => Ok(()),
+        Some([name, _]) => Err(format!("{what} `{name}` is used twice")),
+        _ => Ok(()),
     }
 }
 
@@ -699,9 +699,8 @@ fn task_arm(mut table: toml::Table) -> Result<TaskArm, String> {
     let settings = split_settings(&mut table, TASK_KEYS)?;
     let keys: TaskKeys = table.try_into().map_err(|error| toml_message(&error))?;
     let mut measure = keys.measure;
-    let kind = match measure.remove("kind") {
-        Some(Value::String(kind)) => kind,
-        _ => return Err("`measure` needs a `kind`, such as { kind = \"train\" }".to_owned()),
+    let Some(Value::String(kind)) = measure.remove("kind") else {
+        return Err("`measure` needs a `kind`, such as { kind = \"train\" }".to_owned());
     };
     Ok(TaskArm {
         label: keys.label.unwrap_or_else(|| keys.name.clone()),
@@ -763,5 +762,104 @@ fn toml_message(error: &toml::de::Error) -> String {
             }
         }
         _ => message.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = r#"
+title = "t"
+question = "q"
+why = "w"
+version = 3
+seeds = 2
+budget = { core-seconds = 10 }
+width = 8
+
+[tuning]
+rates = [0.001, 0.01]
+seeds = 2
+common-rate = 0.01
+
+[[task]]
+label = "recall"
+name = "first-cue-recall"
+version = 1
+lag = [2, 5]
+measure = { kind = "staircase", over = "lag", updates = 10 }
+batch = 4
+
+[[model]]
+label = "LSTM"
+name = "lstm"
+forget-bias = 1
+tasks = ["recall"]
+
+[[claim]]
+id = "c"
+version = 1
+rule = "r"
+prediction = "supported"
+informed-by = "none"
+answer = "a"
+
+[[claim.part]]
+kind = "solve-rate"
+name = "p"
+task = "recall"
+models = ["LSTM"]
+at = { lag = [5] }
+side = "above"
+rate = 0.5
+"#;
+
+    fn parse(text: &str) -> Result<Definition, String> {
+        Definition::parse(Path::new("experiments/x.toml"), text).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn settings_are_told_from_reserved_keys() {
+        let definition = parse(GOOD).unwrap();
+        assert_eq!(definition.name, "x");
+        assert_eq!(definition.tasks[0].settings.keys().collect::<Vec<_>>(), ["lag"]);
+        assert_eq!(definition.tasks[0].measure.kind, "staircase");
+        assert_eq!(definition.models[0].settings["forget-bias"], 1);
+    }
+
+    #[test]
+    fn seeds_come_from_the_version_and_tuning_has_its_own() {
+        let definition = parse(GOOD).unwrap();
+        assert_eq!(definition.evaluation_seeds(&definition.tasks[0]), [3000, 3001]);
+        assert_eq!(definition.tuning_seeds(), [3900, 3901]);
+    }
+
+    #[test]
+    fn mistakes_are_named_with_file_key_and_nearest_name() {
+        let cases = [
+            ("seeds = 2\nbudget", "seads = 2\nbudget", "did you mean `seeds`?"),
+            (
+                "models = [\"LSTM\"]",
+                "models = [\"LSTN\"]",
+                "claim `c`, part `p`: unknown model on task `recall` `LSTN`, did you mean `LSTM`?",
+            ),
+            (
+                "tasks = [\"recall\"]",
+                "tasks = [\"recal\"]",
+                "model `LSTM`: unknown task `recal`, did you mean `recall`?",
+            ),
+            ("kind = \"staircase\", ", "", "`measure` needs a `kind`"),
+            ("rates = [0.001, 0.01]", "rates = [0.01, 0.001]", "ascending"),
+            ("batch = 4", "", "missing field `batch`"),
+            ("side = \"above\"", "side = \"over\"", "unknown variant `over`"),
+            ("version = 3", "version = ", "experiments/x.toml"),
+        ];
+        for (from, to, expected) in cases {
+            assert!(GOOD.contains(from), "{from}");
+            let message = parse(&GOOD.replacen(from, to, 1)).unwrap_err();
+            assert!(message.starts_with("experiments/x.toml: "), "{message}");
+            assert!(message.contains(expected), "`{expected}` is not in: {message}");
+        }
     }
 }

@@ -36,3 +36,9 @@ pub fn plain(value: &serde_json::Value) -> String {
         other => other.to_string(),
     }
 }
+
+/// blake3 of some bytes, in hexadecimal.
+#[must_use]
+pub fn digest(bytes: &[u8]) -> String {
+    blake3::hash(bytes).to_hex().to_string()
+}

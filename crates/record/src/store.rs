@@ -57,6 +57,9 @@ impl CellStore {
     ///
     /// # Errors
     /// When the folder cannot be written.
+    ///
+    /// # Panics
+    /// Never: a cell record holds plain values.
     pub fn store(&self, record: &CellRecord) -> Result<(), RecordError> {
         let body = serde_json::to_string(record).expect("a cell record holds plain values");
         let digest = blake3::hash(body.as_bytes()).to_hex();
@@ -81,6 +84,9 @@ fn parse(text: &str, cell: &Cell, key: &str) -> Result<CellRecord, String> {
 ///
 /// # Errors
 /// When the folder cannot be made or the file cannot be written.
+///
+/// # Panics
+/// When `path` is the root of the file system.
 pub fn write_whole(path: &Path, contents: &[u8]) -> Result<(), RecordError> {
     let folder = path.parent().expect("a file has a folder");
     let attempt = || -> std::io::Result<()> {
@@ -96,4 +102,75 @@ pub fn write_whole(path: &Path, contents: &[u8]) -> Result<(), RecordError> {
         Ok(())
     };
     attempt().map_err(|error| RecordError::file(path, error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Settings;
+    use crate::cell::{Component, Cost, Outcome, Row, SCHEMA, Size};
+
+    fn record() -> CellRecord {
+        let component = |name: &str| Component { name: name.into(), version: 1, settings: Settings::new() };
+        let cell = Cell {
+            schema: SCHEMA,
+            task: component("task"),
+            data: None,
+            model: component("model"),
+            size: Size { width: 8, body_parameters: Some(100) },
+            training: Settings::new(),
+            measurement: component("train"),
+            seed: 1,
+        };
+        CellRecord {
+            key: cell.key(),
+            cell,
+            outcome: Outcome::Diverged,
+            message: None,
+            rows: vec![Row {
+                setting: Settings::new(),
+                split: "test".into(),
+                metric: "accuracy".into(),
+                outcome: Outcome::Diverged,
+                value: f64::NAN,
+                count: 0,
+            }],
+            curve: Vec::new(),
+            cost: Cost::default(),
+            revision: "unknown".into(),
+            dirty: true,
+        }
+    }
+
+    #[test]
+    fn a_cell_comes_back_as_it_was_stored() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = CellStore::new(folder.path());
+        let record = record();
+        assert_eq!(store.load(&record.cell).unwrap(), None);
+        store.store(&record).unwrap();
+        let loaded = store.load(&record.cell).unwrap().unwrap();
+        assert!(loaded.rows[0].value.is_nan());
+        assert_eq!(loaded.key, record.key);
+    }
+
+    #[test]
+    fn damage_of_any_kind_is_set_aside_and_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = CellStore::new(folder.path());
+        let record = record();
+        store.store(&record).unwrap();
+        let path = store.path(&record.key);
+        let good = std::fs::read_to_string(&path).unwrap();
+        let flipped = good.replace("\"seed\":1", "\"seed\":2");
+        for bad in ["", "garbage", &good[..good.len() - 10], &good[..70], &flipped] {
+            std::fs::write(&path, bad).unwrap();
+            let error = store.load(&record.cell).unwrap_err();
+            assert!(matches!(error, RecordError::Damaged { .. }), "{error}");
+            assert!(error.to_string().contains(&record.key), "{error}");
+            assert!(!path.exists());
+        }
+        store.store(&record).unwrap();
+        assert!(store.load(&record.cell).unwrap().is_some());
+    }
 }

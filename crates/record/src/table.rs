@@ -230,7 +230,7 @@ impl<'a> Reader<'a> {
     fn text(&self, name: &str) -> Result<Vec<String>, RecordError> {
         let column = self.frame.column(name).map_err(|_| {
             let names: Vec<&str> =
-                self.frame.get_column_names().into_iter().map(|name| name.as_str()).collect();
+                self.frame.get_column_names().into_iter().map(PlSmallStr::as_str).collect();
             RecordError::format(self.path, format!("no column `{name}`; it has {}", names.join(", ")))
         })?;
         let text = column.str().map_err(|error| RecordError::format(self.path, error.to_string()))?;
@@ -351,4 +351,53 @@ pub fn read_timing(path: &Path) -> Result<Vec<TimingRow>, RecordError> {
             value: value[row],
         })
         .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(seed: u64, value: f64) -> RunRow {
+        RunRow {
+            cell: "ab".into(),
+            task: "recall, far".into(),
+            setting: String::new(),
+            model: "LSTM \"b\"=1".into(),
+            rate: 0.001,
+            phase: "evaluation".into(),
+            seed,
+            split: "test".into(),
+            metric: "accuracy".into(),
+            outcome: Outcome::NotSolved,
+            value,
+            count: 1000,
+        }
+    }
+
+    #[test]
+    fn runs_come_back_sorted_and_bit_for_bit() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("runs.csv");
+        let rows = [row(2, 1.0 / 3.0), row(1, f64::INFINITY), row(3, 1e-300)];
+        write_runs(&path, &rows).unwrap();
+        let read = read_runs(&path).unwrap();
+        assert_eq!(read, [rows[1].clone(), rows[0].clone(), rows[2].clone()]);
+        let shuffled = folder.path().join("shuffled.csv");
+        write_runs(&shuffled, &[rows[2].clone(), rows[0].clone(), rows[1].clone()]).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), std::fs::read(&shuffled).unwrap());
+    }
+
+    #[test]
+    fn a_damaged_field_is_named_by_line_and_column() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("runs.csv");
+        write_runs(&path, &[row(1, 0.5), row(2, 0.25)]).unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(&path, text.replace("0.25", "a quarter")).unwrap();
+        let message = read_runs(&path).unwrap_err().to_string();
+        assert!(message.contains("line 3: `a quarter` in column `value` is not a number"), "{message}");
+        std::fs::write(&path, text.replacen("metric", "metrik", 1)).unwrap();
+        let message = read_runs(&path).unwrap_err().to_string();
+        assert!(message.contains("no column `metric`"), "{message}");
+    }
 }

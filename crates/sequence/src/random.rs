@@ -73,7 +73,6 @@ impl Random {
             #[expect(clippy::cast_possible_truncation, reason = "the low half is meant")]
             let low = product as u32;
             if low >= threshold {
-                #[expect(clippy::cast_possible_truncation, reason = "the high half fits 32 bits")]
                 return (product >> 32) as u32;
             }
         }

@@ -1,0 +1,54 @@
+//! Controls: what must hold for the numbers to be evidence.
+
+use record::definition::{Control, ControlKind};
+use record::verdict::ControlOutcome;
+
+use crate::tables::{Query, Tables, place_name, places};
+
+/// Standard normal quantile of 0.9995: a band of 99.9%.
+const Z_999: f64 = 3.290_526_731_491_896;
+
+/// Checks one control against the tables. A control without rows does not hold.
+pub(crate) fn check(control: &Control, tables: &Tables) -> ControlOutcome {
+    let (mut holds, mut details) = (true, Vec::new());
+    for model in &control.models {
+        for place in &places(&control.at) {
+            let (held, detail) = match control.kind {
+                ControlKind::Negative => negative(control, tables, model, place),
+                ControlKind::Positive => positive(control, tables, model, place),
+            };
+            holds &= held;
+            let at = if place.is_empty() { String::new() } else { format!(" at {}", place_name(place)) };
+            details.push(format!("{model}{at}: {detail}"));
+        }
+    }
+    ControlOutcome {
+        name: control.name.clone(),
+        holds: holds && !details.is_empty(),
+        detail: details.join("; "),
+    }
+}
+
+/// A crippled arm lands within its binomial 99.9% band of the floor.
+fn negative(control: &Control, tables: &Tables, model: &str, place: &crate::tables::Place) -> (bool, String) {
+    let query = Query { task: &control.task, model, metric: &control.metric, split: "test", place };
+    let values: Vec<(f64, u64)> =
+        tables.by_seed(&query).into_values().filter(|(value, _)| value.is_finite()).collect();
+    let count: u64 = values.iter().map(|(_, count)| count).sum();
+    if count == 0 {
+        return (false, "no rows".to_owned());
+    }
+    let rate = values.iter().map(|(value, count)| value * *count as f64).sum::<f64>() / count as f64;
+    let half_width = Z_999 * (control.floor * (1.0 - control.floor) / count as f64).sqrt();
+    let held = (rate - control.floor).abs() <= half_width;
+    let verb = if held { "within" } else { "OUTSIDE" };
+    (held, format!("{} {rate:.4} {verb} {:.4} ± {half_width:.4}", control.metric, control.floor))
+}
+
+/// Every seed solves it.
+fn positive(control: &Control, tables: &Tables, model: &str, place: &crate::tables::Place) -> (bool, String) {
+    let query = Query { task: &control.task, model, metric: "solved", split: "test", place };
+    let values: Vec<f64> = tables.by_seed(&query).into_values().map(|(value, _)| value).collect();
+    let solved = values.iter().filter(|&&value| value > 0.5).count();
+    (solved == values.len() && !values.is_empty(), format!("{solved} of {} seeds solve it", values.len()))
+}

@@ -1,0 +1,247 @@
+//! Whole definitions judged from small tables written by hand.
+
+use std::path::Path;
+
+use record::cell::Outcome;
+use record::definition::Definition;
+use record::table::{RunRow, TimingRow};
+use record::verdict::{ClaimVerdict, Ending, RegimeDecision};
+
+use crate::{PytorchStep, Tables, judge_tables};
+
+const HEAD: &str = r#"
+title = "t"
+question = "q"
+why = "w"
+version = 1
+seeds = 10
+budget = { core-seconds = 10 }
+width = 8
+tuning = { rates = [0.001], seeds = 2, common-rate = 0.001 }
+[[task]]
+name = "recall"
+version = 1
+measure = { kind = "train" }
+batch = 4
+[[model]]
+name = "a"
+tasks = ["recall"]
+[[model]]
+name = "b"
+tasks = ["recall"]
+"#;
+
+const CLAIM: &str = r#"
+[[claim]]
+id = "c"
+version = 1
+rule = "r"
+prediction = "supported"
+informed-by = "none"
+answer = "{1/1/percent} at {1/1/regime}, {9/9/nothing}"
+"#;
+
+fn judged(rest: &str, tables: &Tables) -> ClaimVerdict {
+    let text = format!("{HEAD}{rest}");
+    let definition = Definition::parse(Path::new("test.toml"), &text).unwrap();
+    judge_tables(&definition, tables).claims.remove(0)
+}
+
+fn row(model: &str, setting: &str, seed: u64, split: &str, metric: &str, value: f64) -> RunRow {
+    RunRow {
+        cell: "0".into(),
+        task: "recall".into(),
+        setting: setting.into(),
+        model: model.into(),
+        rate: 0.001,
+        phase: "evaluation".into(),
+        seed,
+        split: split.into(),
+        metric: metric.into(),
+        outcome: Outcome::Ok,
+        value,
+        count: 1000,
+    }
+}
+
+/// `solved` of ten seeds at one lag, the first `wins` of which solve it.
+fn solved(model: &str, lag: u32, wins: u64) -> Vec<RunRow> {
+    let value = |seed| if seed < wins { 1.0 } else { 0.0 };
+    (0..10).map(|seed| row(model, &format!("lag={lag}"), seed, "test", "solved", value(seed))).collect()
+}
+
+fn runs(rows: &[Vec<RunRow>]) -> Tables {
+    Tables { runs: rows.concat(), ..Tables::default() }
+}
+
+const SOLVE: &str = r#"
+[[claim.part]]
+kind = "solve-rate"
+name = "solves it"
+task = "recall"
+models = ["a"]
+at = { lag = [10, 100] }
+side = "above"
+rate = 0.5
+"#;
+
+#[test]
+fn all_seeds_support_and_none_refute() {
+    let part = format!("{CLAIM}{SOLVE}");
+    let verdict = judged(&part, &runs(&[solved("a", 10, 10), solved("a", 100, 10)]));
+    assert_eq!(verdict.ending, Ending::Supported);
+    assert_eq!(verdict.answer, "100% at lag=10, {9/9/nothing}");
+    let verdict = judged(&part, &runs(&[solved("a", 10, 0), solved("a", 100, 0)]));
+    assert_eq!(verdict.ending, Ending::Refuted);
+}
+
+#[test]
+fn a_turn_between_regimes_qualifies_and_names_the_bracket() {
+    let verdict = judged(&format!("{CLAIM}{SOLVE}"), &runs(&[solved("a", 10, 10), solved("a", 100, 0)]));
+    assert_eq!(verdict.ending, Ending::Qualified);
+    assert!(verdict.parts[0].note.contains("holds at lag=10, fails at lag=100"), "{}", verdict.parts[0].note);
+}
+
+#[test]
+fn seven_of_ten_decide_nothing() {
+    // Clopper-Pearson for 7 of 10 at 95%: 0.348 to 0.933.
+    let verdict = judged(&format!("{CLAIM}{SOLVE}"), &runs(&[solved("a", 10, 10), solved("a", 100, 7)]));
+    assert_eq!(verdict.ending, Ending::Inconclusive);
+    assert_eq!(verdict.parts[0].regimes[1].decision, RegimeDecision::Inconclusive);
+}
+
+#[test]
+fn missing_rows_are_not_judged_rather_than_refuted() {
+    let verdict = judged(&format!("{CLAIM}{SOLVE}"), &runs(&[solved("a", 10, 10)]));
+    assert_eq!(verdict.ending, Ending::NotJudged);
+    assert!(verdict.because.contains("lag=100"), "{}", verdict.because);
+}
+
+#[test]
+fn a_failed_control_voids_the_claim() {
+    let control = |floor: f64| {
+        let claim = CLAIM.replace("version = 1", "version = 1\ncontrols = [\"cue hidden\"]");
+        format!(
+            "[[control]]\nname = \"cue hidden\"\nkind = \"negative\"\ntask = \"recall\"\nmodels = [\"b\"]\n\
+             at = {{ lag = [10] }}\nfloor = {floor}\n{claim}{SOLVE}"
+        )
+    };
+    let accuracy = (0..10).map(|seed| row("b", "lag=10", seed, "test", "accuracy", 0.125)).collect();
+    let tables = runs(&[solved("a", 10, 10), solved("a", 100, 10), accuracy]);
+    assert_eq!(judged(&control(0.125), &tables).ending, Ending::Supported);
+    // The band of 10,000 answers around 0.14 is 0.0114 wide on each side.
+    let verdict = judged(&control(0.14), &tables);
+    assert_eq!(verdict.ending, Ending::Void);
+    assert!(verdict.because.contains("OUTSIDE"), "{}", verdict.because);
+}
+
+const DIFFERENCE: &str = r#"
+[[claim.part]]
+kind = "difference"
+name = "a beats b"
+task = "recall"
+metric = "accuracy"
+models = ["a"]
+against = ["b"]
+side = "above"
+margin = 0.1
+"#;
+
+/// Accuracies of ten seeds around a mean, spread by a fixed pattern.
+fn accuracies(model: &str, mean: f64) -> Vec<RunRow> {
+    (0..10).map(|seed| row(model, "", seed, "test", "accuracy", mean + 0.01 * (seed % 3) as f64)).collect()
+}
+
+#[test]
+fn differences_are_paired_and_oriented() {
+    let part = format!("{CLAIM}{DIFFERENCE}");
+    let ending = |a: f64, b: f64| {
+        let verdict = judged(&part, &runs(&[accuracies("a", a), accuracies("b", b)]));
+        (verdict.ending, verdict.parts[0].regimes[0].decision)
+    };
+    assert_eq!(ending(0.9, 0.5), (Ending::Supported, RegimeDecision::Supported));
+    assert_eq!(ending(0.5, 0.5), (Ending::Refuted, RegimeDecision::Equivalent));
+    assert_eq!(ending(0.5, 0.9), (Ending::Refuted, RegimeDecision::Reversed));
+    assert_eq!(ending(0.6, 0.5), (Ending::Inconclusive, RegimeDecision::Inconclusive));
+    let below = part.replace("side = \"above\"", "side = \"below\"");
+    let verdict = judged(&below, &runs(&[accuracies("a", 0.5), accuracies("b", 0.9)]));
+    assert_eq!(verdict.ending, Ending::Supported);
+    assert_eq!(verdict.parts[0].margin, "below -0.100");
+}
+
+#[test]
+fn the_best_of_several_is_chosen_on_validation_never_on_test() {
+    let part = format!("{CLAIM}{DIFFERENCE}")
+        .replace("models = [\"a\"]", "models = [\"a\", \"b\"]")
+        .replace("against = [\"b\"]", "constant = 0.3");
+    let validation = |model: &str, value: f64| -> Vec<RunRow> {
+        (0..10).map(|seed| row(model, "", seed, "validation", "accuracy", value)).collect()
+    };
+    let tables =
+        runs(&[accuracies("a", 0.5), accuracies("b", 0.9), validation("a", 0.8), validation("b", 0.7)]);
+    assert_eq!(judged(&part, &tables).parts[0].regimes[0].model, "a");
+}
+
+#[test]
+fn seconds_that_disagree_with_pytorch_decide_nothing() {
+    let part = format!(
+        "{CLAIM}[[claim.part]]\nkind = \"step-time\"\nname = \"a is faster\"\ntask = \"recall\"\nmodel = \"a\"\n\
+         against = \"b\"\nat = {{ time = [64] }}\nmargin = 1.0\n"
+    );
+    let timing = |model: &str, seconds: f64| -> Vec<TimingRow> {
+        (0..15)
+            .map(|seed| TimingRow {
+                cell: "0".into(),
+                task: "recall".into(),
+                setting: "time=64".into(),
+                model: model.into(),
+                seed,
+                metric: "step-seconds".into(),
+                repeat: 0,
+                value: seconds * (1.0 + 0.01 * (seed % 4) as f64),
+            })
+            .collect()
+    };
+    let pytorch = |model: &str, seconds: f64| -> Vec<PytorchStep> {
+        (0..15)
+            .map(|repeat| PytorchStep {
+                model: model.into(),
+                time: 64,
+                seconds: seconds * (1.0 + 0.01 * f64::from(repeat % 3)),
+            })
+            .collect()
+    };
+    let tables = |theirs: f64| Tables {
+        timing: [timing("a", 1.0), timing("b", 2.0)].concat(),
+        pytorch: [pytorch("a", 1.0), pytorch("b", theirs)].concat(),
+        ..Tables::default()
+    };
+    assert_eq!(judged(&part, &tables(3.0)).ending, Ending::Supported);
+    let verdict = judged(&part, &tables(0.5));
+    assert_eq!(verdict.ending, Ending::Inconclusive);
+    assert!(verdict.because.contains("depends on the implementation"), "{}", verdict.because);
+    let alone = Tables { pytorch: Vec::new(), ..tables(3.0) };
+    assert_eq!(judged(&part, &alone).ending, Ending::Inconclusive);
+}
+
+#[test]
+fn blocks_of_a_text_widen_the_interval() {
+    let part = format!("{CLAIM}{DIFFERENCE}").replace("\"accuracy\"", "\"cross-entropy\"");
+    let blocks = |model: &str, base: f64, spread: f64| -> Vec<RunRow> {
+        (0..10)
+            .flat_map(|seed| {
+                (0..20).map(move |block| {
+                    let value = base + spread * f64::from(block % 5) + 0.001 * (seed % 3) as f64;
+                    row(model, "", seed, &format!("test-block@{block:02}"), "cross-entropy", value)
+                })
+            })
+            .collect()
+    };
+    let width = |spread: f64| {
+        let tables = runs(&[blocks("a", 2.0, spread), blocks("b", 1.0, 0.0)]);
+        let regime = judged(&part, &tables).parts[0].regimes[0].clone();
+        assert!((regime.effect - (1.0 + 2.0 * spread)).abs() < 1e-9, "{}", regime.effect);
+        regime.high - regime.low
+    };
+    assert!(width(0.1) > 5.0 * width(0.0));
+}

@@ -1,0 +1,190 @@
+//! Downloading one corpus file: whole and checked, or not at all.
+
+use std::fs;
+use std::io::{ErrorKind, Read, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+use ureq::Agent;
+
+use super::{CorpusEntry, cannot, hexadecimal};
+use crate::DataError;
+
+/// The client that downloads go through. It waits 30 s for a connection, an answer or more data.
+pub(super) fn agent() -> Agent {
+    let patience = Some(Duration::from_secs(30));
+    Agent::config_builder()
+        .timeout_connect(patience)
+        .timeout_recv_response(patience)
+        .timeout_per_read(patience)
+        .build()
+        .new_agent()
+}
+
+/// Downloads to a temporary file beside `path`, checks it, and renames it into place.
+pub(super) fn download(
+    agent: &Agent,
+    entry: &CorpusEntry,
+    path: &Path,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<PathBuf, DataError> {
+    let url = || entry.url.to_owned();
+    let response = agent.get(entry.url).call().map_err(|error| match error {
+        ureq::Error::StatusCode(status) => DataError::Refused { url: url(), status, path: path.to_owned() },
+        other => DataError::Unreachable { url: url(), reason: other.to_string(), path: path.to_owned() },
+    })?;
+
+    let folder = path.parent().expect("a corpus file lies in a data folder");
+    fs::create_dir_all(folder).map_err(|source| cannot("create", folder, source))?;
+    // Dropping the temporary file on any error below removes it.
+    let mut temporary = tempfile::Builder::new()
+        .prefix(".download-")
+        .tempfile_in(folder)
+        .map_err(|source| cannot("write to", folder, source))?;
+
+    let mut body = response.into_body().into_reader();
+    let mut sha = Sha256::new();
+    let mut received = 0;
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        let count = match body.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(count) => count,
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            Err(_) => return Err(DataError::CutDownload { url: url(), received, expected: entry.bytes }),
+        };
+        temporary.write_all(&buffer[..count]).map_err(|source| cannot("write", temporary.path(), source))?;
+        sha.update(&buffer[..count]);
+        received += count as u64;
+        if received > entry.bytes {
+            let reason = format!("more than its {} bytes", entry.bytes);
+            return Err(DataError::WrongDownload { url: url(), reason });
+        }
+        progress(received, entry.bytes);
+    }
+    if received < entry.bytes {
+        return Err(DataError::CutDownload { url: url(), received, expected: entry.bytes });
+    }
+    let found = hexadecimal(&sha.finalize());
+    if found != entry.sha256 {
+        let reason = format!("sha256 {found}, expected {}", entry.sha256);
+        return Err(DataError::WrongDownload { url: url(), reason });
+    }
+    temporary.as_file().sync_all().map_err(|source| cannot("write", path, source))?;
+    temporary.persist(path).map_err(|error| cannot("write", path, error.error))?;
+    tracing::info!(corpus = entry.name, path = %path.display(), "downloaded");
+    Ok(path.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Preparation;
+    use std::io::BufRead;
+    use std::net::TcpListener;
+
+    const TEXT: &[u8] = b"to be or not to be";
+
+    /// Answers one request with `answer`, then closes. Returns the address.
+    fn serve(answer: Vec<u8>) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let request = std::io::BufReader::new(stream.try_clone().unwrap());
+            let header = request.lines().take_while(|line| line.as_ref().is_ok_and(|line| !line.is_empty()));
+            assert!(header.count() > 0);
+            stream.write_all(&answer).unwrap();
+        });
+        format!("http://{address}/text")
+    }
+
+    fn answer(status: &str, length: usize, body: &[u8]) -> Vec<u8> {
+        let mut bytes = format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\n\r\n").into_bytes();
+        bytes.extend_from_slice(body);
+        bytes
+    }
+
+    fn entry(url: String) -> CorpusEntry {
+        CorpusEntry {
+            name: "text",
+            file: "lm/text.txt",
+            url: url.leak(),
+            sha256: hexadecimal(&Sha256::digest(TEXT)).leak(),
+            bytes: TEXT.len() as u64,
+            preparation: Preparation::Verbatim,
+            licence: "none",
+            source: "none",
+            note: "none",
+        }
+    }
+
+    struct Attempt {
+        result: Result<PathBuf, DataError>,
+        /// Progress that was told.
+        told: Vec<(u64, u64)>,
+        /// Name and content of what the folder then holds.
+        files: Vec<(String, Vec<u8>)>,
+    }
+
+    /// Downloads into a new folder.
+    fn attempt(entry: &CorpusEntry) -> Attempt {
+        let folder = tempfile::tempdir().unwrap();
+        let mut told = Vec::new();
+        // A proxy in the environment must not stand between a test and its own machine.
+        let direct = Agent::config_builder().proxy(None).build().new_agent();
+        let path = folder.path().join(entry.file);
+        let result = download(&direct, entry, &path, &mut |done, total| told.push((done, total)));
+        let files = fs::read_dir(path.parent().unwrap()).into_iter().flatten().map(|file| {
+            let file = file.unwrap();
+            (file.file_name().into_string().unwrap(), fs::read(file.path()).unwrap())
+        });
+        let files = files.collect();
+        Attempt { result, told, files }
+    }
+
+    /// The message of a download that fails, after checking that it left nothing behind.
+    fn failure(entry: &CorpusEntry) -> String {
+        let Attempt { result, files, .. } = attempt(entry);
+        assert_eq!(files, []);
+        result.unwrap_err().to_string()
+    }
+
+    #[test]
+    fn an_intact_file_arrives_in_its_place() {
+        let Attempt { result, told, files } = attempt(&entry(serve(answer("200 OK", 18, TEXT))));
+        assert!(result.unwrap().ends_with("lm/text.txt"));
+        assert_eq!(files, [("text.txt".to_owned(), TEXT.to_vec())]);
+        assert_eq!(told.last(), Some(&(18, 18)));
+    }
+
+    #[test]
+    fn another_file_is_refused() {
+        let message = failure(&entry(serve(answer("200 OK", 18, b"to be or not to me"))));
+        assert!(message.contains("another file") && message.contains("sha256"), "{message}");
+        let longer = failure(&entry(serve(answer("200 OK", 20, b"to be or not to be, "))));
+        assert!(longer.contains("more than its 18 bytes"), "{longer}");
+    }
+
+    #[test]
+    fn a_cut_download_is_refused() {
+        let cut = "was cut after 5 of 18 bytes";
+        // The connection closes before the announced length, or the server announces too little.
+        for announced in [18, 5] {
+            let message = failure(&entry(serve(answer("200 OK", announced, b"to be"))));
+            assert!(message.contains(cut), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_and_a_dead_address_are_told_apart() {
+        let refused = failure(&entry(serve(answer("404 Not Found", 0, b""))));
+        assert!(refused.contains("status 404") && refused.contains("lm/text.txt"), "{refused}");
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/text", listener.local_addr().unwrap());
+        drop(listener);
+        let dead = failure(&entry(url));
+        assert!(dead.contains("cannot reach http://127.0.0.1"), "{dead}");
+    }
+}

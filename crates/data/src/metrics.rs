@@ -1,0 +1,145 @@
+//! Scores that tasks share.
+//!
+//! A score averages over supervised positions, but those of one sequence are not independent of each
+//! other: its count, which bounds the standard error from below, is the number of sequences.
+
+use sequence::{Batch, Predictions, Score, Targets};
+
+/// How well classes were predicted, summed over the positions that count.
+pub(crate) struct Classification {
+    sequences: usize,
+    positions: usize,
+    correct: usize,
+    nats: f64,
+}
+
+impl Classification {
+    /// Compares predictions with targets at the supervised positions for which `counts(length of the
+    /// sequence, time)` holds.
+    ///
+    /// # Panics
+    /// When batches and predictions are not those of one classification task.
+    pub(crate) fn over(
+        batches: &[Batch],
+        predictions: &[Predictions],
+        counts: impl Fn(usize, usize) -> bool,
+    ) -> Self {
+        assert_eq!(batches.len(), predictions.len(), "one prediction a batch");
+        let mut sum = Self { sequences: 0, positions: 0, correct: 0, nats: 0.0 };
+        for (batch, predictions) in batches.iter().zip(predictions) {
+            let Targets::Classes(targets) = &batch.targets else { panic!("the targets are classes") };
+            sum.sequences += batch.size;
+            for (position, &target) in targets.iter().enumerate() {
+                let (row, time) = (position / batch.time, position % batch.time);
+                if batch.loss_mask[position] && counts(batch.lengths[row], time) {
+                    let log_probabilities = predictions.at(position);
+                    sum.positions += 1;
+                    sum.correct += usize::from(most_likely(log_probabilities) == Some(target as usize));
+                    sum.nats -= f64::from(log_probabilities[target as usize]);
+                }
+            }
+        }
+        sum
+    }
+
+    /// Fraction of positions at which the target was the most likely class.
+    pub(crate) fn accuracy(&self, metric: &'static str) -> Score {
+        Score { metric, value: self.correct as f64 / self.positions as f64, count: self.sequences }
+    }
+
+    /// Mean negative log-probability of the target, in nats.
+    pub(crate) fn cross_entropy(&self) -> Score {
+        Score { metric: "cross-entropy", value: self.nats / self.positions as f64, count: self.sequences }
+    }
+}
+
+/// The class with the largest log-probability, the first of equals; none if any is not a number.
+fn most_likely(log_probabilities: &[f32]) -> Option<usize> {
+    let mut best = 0;
+    for (class, &value) in log_probabilities.iter().enumerate() {
+        if value.is_nan() {
+            return None;
+        }
+        if value > log_probabilities[best] {
+            best = class;
+        }
+    }
+    Some(best)
+}
+
+/// Mean squared difference between target and first output at the supervised positions.
+///
+/// # Panics
+/// When batches and predictions are not those of one regression task.
+pub(crate) fn mean_squared_error(batches: &[Batch], predictions: &[Predictions]) -> Score {
+    assert_eq!(batches.len(), predictions.len(), "one prediction a batch");
+    let (mut sum, mut positions) = (0.0, 0);
+    for (batch, predictions) in batches.iter().zip(predictions) {
+        let Targets::Values(targets) = &batch.targets else { panic!("the targets are values") };
+        for (position, &target) in targets.iter().enumerate() {
+            if batch.loss_mask[position] {
+                let difference = f64::from(predictions.at(position)[0]) - f64::from(target);
+                sum += difference * difference;
+                positions += 1;
+            }
+        }
+    }
+    Score {
+        metric: "mean-squared-error",
+        value: sum / f64::from(positions),
+        count: batches.iter().map(|batch| batch.size).sum(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sequence::Inputs;
+    use std::slice;
+
+    /// Two sequences of two positions, the last of them padding.
+    fn batch(targets: Targets) -> Batch {
+        Batch {
+            size: 2,
+            time: 2,
+            inputs: Inputs::Tokens(vec![0; 4]),
+            source: None,
+            targets,
+            loss_mask: vec![true, true, true, false],
+            lengths: vec![2, 1],
+        }
+    }
+
+    #[test]
+    fn classes_are_compared_where_they_count() {
+        let batch = batch(Targets::Classes(vec![1, 0, 1, 0]));
+        let (likely, unlikely) = (0.75_f32.ln(), 0.25_f32.ln());
+        let predictions = Predictions {
+            outputs: 2,
+            values: vec![unlikely, likely, unlikely, likely, unlikely, likely, f32::NAN, f32::NAN],
+        };
+        let all = Classification::over(slice::from_ref(&batch), slice::from_ref(&predictions), |_, _| true);
+        // By hand: right, wrong, right; -(2 ln 0.75 + ln 0.25) / 3.
+        assert_eq!(all.accuracy("accuracy"), Score { metric: "accuracy", value: 2.0 / 3.0, count: 2 });
+        let nats = -(2.0 * 0.75_f64.ln() + 0.25_f64.ln()) / 3.0;
+        assert!((all.cross_entropy().value - nats).abs() < 1e-7);
+        let last = Classification::over(&[batch], &[predictions], |length, time| time + 1 == length);
+        assert_eq!(last.accuracy("accuracy").value, 0.5);
+    }
+
+    #[test]
+    fn a_prediction_that_is_not_a_number_is_wrong() {
+        assert_eq!(most_likely(&[-1.0, -0.5, -0.5]), Some(1));
+        assert_eq!(most_likely(&[f32::NAN, -0.5]), None);
+        assert_eq!(most_likely(&[-0.5, f32::NAN]), None);
+    }
+
+    #[test]
+    fn squared_errors_are_averaged_where_they_count() {
+        let batch = batch(Targets::Values(vec![1.0, 2.0, 3.0, 0.0]));
+        let predictions = Predictions { outputs: 1, values: vec![1.0, 0.0, 2.0, 99.0] };
+        // By hand: (0 + 4 + 1) / 3.
+        let expected = Score { metric: "mean-squared-error", value: 5.0 / 3.0, count: 2 };
+        assert_eq!(mean_squared_error(&[batch], &[predictions]), expected);
+    }
+}

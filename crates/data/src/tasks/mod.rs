@@ -1,0 +1,72 @@
+//! The tasks, one file each, and the list that registers them.
+
+use sequence::Task;
+use serde_json::Value;
+
+use crate::{Corpora, DataError};
+
+mod adding;
+pub(crate) mod character_language_model;
+mod first_cue_recall;
+mod multi_query_recall;
+mod running_parity;
+
+/// A task as the registry knows it.
+pub struct TaskEntry {
+    /// Name in definitions and tables.
+    pub name: &'static str,
+    /// Raised whenever the same settings and seed would give other examples or scores.
+    pub version: u32,
+    /// What is asked, in one line.
+    pub summary: &'static str,
+    /// Every setting with its default.
+    pub defaults: fn() -> Value,
+    /// The corpus that these settings (partial ones too) read, if any.
+    pub corpus: fn(&Value) -> Option<String>,
+    /// Builds the task from settings; a missing key keeps its default.
+    pub build: Build,
+}
+
+/// From settings and the folders of corpora to a task.
+pub type Build = fn(&Value, &Corpora) -> Result<Box<dyn Task>, DataError>;
+
+/// All tasks.
+pub static TASKS: &[TaskEntry] = &[
+    first_cue_recall::ENTRY,
+    multi_query_recall::ENTRY,
+    running_parity::ENTRY,
+    adding::ENTRY,
+    character_language_model::ENTRY,
+];
+
+/// The task of that name.
+#[must_use]
+pub fn task(name: &str) -> Option<&'static TaskEntry> {
+    TASKS.iter().find(|entry| entry.name == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_defaults_are_tables() {
+        for (index, entry) in TASKS.iter().enumerate() {
+            assert!(TASKS[..index].iter().all(|other| other.name != entry.name), "{} twice", entry.name);
+            assert!((entry.defaults)().is_object(), "{}", entry.name);
+            assert!(std::ptr::eq(task(entry.name).unwrap(), entry));
+        }
+        assert!(task("first-cue-recal").is_none());
+    }
+
+    #[test]
+    fn tasks_without_a_corpus_build_from_their_defaults() {
+        let corpora = Corpora { search: Vec::new(), cache: "nowhere".into() };
+        for entry in TASKS.iter().filter(|entry| (entry.corpus)(&(entry.defaults)()).is_none()) {
+            let built = (entry.build)(&(entry.defaults)(), &corpora).unwrap();
+            assert_eq!((built.name(), built.version()), (entry.name, entry.version));
+            let partial = (entry.build)(&serde_json::json!({}), &corpora).unwrap();
+            assert_eq!(partial.training_batch(1, 2, 3), built.training_batch(1, 2, 3));
+        }
+    }
+}
