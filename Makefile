@@ -1,0 +1,37 @@
+# Everything that people do here, one target each. `make` alone lists them.
+
+PROFILE ?= full
+ARGS ?=
+SEQLAB := cargo run --release --bin seqlab --
+
+.DEFAULT_GOAL := help
+.PHONY: help results report test lint audit bench
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z%-]+:.*## / { printf "  make %-28s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+	@echo "  Experiments: $(patsubst experiments/%.toml,%,$(filter-out experiments/claims.toml,$(wildcard experiments/*.toml)))"
+
+experiment-%: ## Run an experiment (PROFILE=quick for a smoke test, ARGS="--jobs 1")
+	$(SEQLAB) run $* --profile $(PROFILE) $(ARGS)
+
+results: ## Run every experiment in full
+	@set -e; for definition in $(filter-out experiments/claims.toml,$(wildcard experiments/*.toml)); do \
+	  $(MAKE) --no-print-directory experiment-$$(basename $$definition .toml); \
+	done
+
+report: ## Judge and write all cards again from the committed tables
+	$(SEQLAB) report
+
+test: ## Run all tests, in the build that the experiments use
+	cargo test --release --workspace
+
+lint: ## Check format and lints
+	cargo fmt --all --check
+	cargo clippy --release --workspace --all-targets -- -D warnings
+
+audit: ## Check licences and origins of all dependencies (needs cargo-deny)
+	cargo deny --all-features check licenses bans sources
+
+bench: ## Time the kernels beside PyTorch (needs Python with PyTorch)
+	$(MAKE) -C bench

@@ -1,0 +1,14 @@
+//! Fused sequence operations for the processor, each one burn operation with a hand-written backward pass.
+//!
+//! - [`recurrent`]: a whole recurrent sequence (simple, LSTM, GRU) in one operation.
+//! - [`attention`]: tiled attention that never stores the `time x time` score matrix.
+//! - [`float_mode`]: the one scoped guard that flushes denormal numbers to zero.
+//! - [`instruction_set`]: which vector instructions the fused implementations use.
+//!
+//! On the `flex` device the fused implementation runs; on every other device the same function is composed
+//! of ordinary burn operations, and the tests hold the two against each other.
+
+pub mod attention;
+pub mod float_mode;
+pub mod instruction_set;
+pub mod recurrent;

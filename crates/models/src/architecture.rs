@@ -1,0 +1,156 @@
+//! What the file of a network gives, and the learner made of it.
+
+use sequence::{Dataset, Fit, InputKind, Interface, LearnError, Learner, LossKind, Run};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use training::{Body, Initialiser, SequenceNetwork, TrainingConfig, device, fit};
+
+use crate::Size;
+
+/// The settings of a network whose body stands between the shared embedding and the shared read-out.
+pub trait Architecture: Clone + Default + Serialize + DeserializeOwned + Send + 'static {
+    /// Name in definitions and tables.
+    const NAME: &'static str;
+    /// What it is, in one line.
+    const SUMMARY: &'static str;
+    /// Who described it.
+    const CITATION: &'static str;
+    /// Raised whenever the same settings and seed would train to something else.
+    const VERSION: u32;
+
+    /// The map from embedded inputs to hidden states.
+    type Body: Body;
+
+    /// Says what is wrong with the settings and what would be right, if anything is.
+    ///
+    /// # Errors
+    /// One sentence that names the setting.
+    fn check(&self) -> Result<(), String>;
+
+    /// Parameters of the body between an embedding and a read-out of `width` values.
+    fn body_parameters(&self, width: usize) -> usize;
+
+    /// The same settings at the size whose body has nearest to `parameters` parameters.
+    #[must_use]
+    fn resized(self, width: usize, parameters: usize) -> Self;
+
+    /// The initial body.
+    fn init(&self, width: usize, interface: &Interface, initialiser: &mut Initialiser) -> Self::Body;
+}
+
+/// The whole number from 1 whose `count` is nearest to `target`, for a `count` that rises.
+#[must_use]
+pub fn nearest(target: usize, count: impl Fn(usize) -> usize) -> usize {
+    let mut above = 1;
+    while count(above) < target {
+        above *= 2;
+    }
+    let mut below = above / 2;
+    while above - below > 1 {
+        let middle = below.midpoint(above);
+        if count(middle) < target { below = middle } else { above = middle }
+    }
+    if below > 0 && target - count(below) <= count(above).abs_diff(target) { below } else { above }
+}
+
+/// The default settings, all of them.
+pub(crate) fn defaults<S: Default + Serialize>() -> serde_json::Value {
+    serde_json::to_value(S::default()).expect("settings are plain values")
+}
+
+/// The settings of `model`, of which `settings` gives those that differ from the defaults.
+pub(crate) fn parse<S: DeserializeOwned>(
+    model: &'static str,
+    settings: &serde_json::Value,
+) -> Result<S, LearnError> {
+    S::deserialize(settings).map_err(|error| LearnError::Setting { model, reason: error.to_string() })
+}
+
+pub(crate) fn build<A: Architecture>(
+    settings: &serde_json::Value,
+    training: &TrainingConfig,
+    size: &Size,
+) -> Result<Box<dyn Learner>, LearnError> {
+    let wrong = |reason: String| LearnError::Setting { model: A::NAME, reason };
+    let mut architecture: A = parse(A::NAME, settings)?;
+    architecture.check().map_err(wrong)?;
+    training.check().map_err(|error| wrong(error.to_string()))?;
+    if size.width == 0 {
+        return Err(wrong("the width of embedding and read-out must be at least 1".to_owned()));
+    }
+    if let Some(requested) = size.body_parameters {
+        architecture = architecture.resized(size.width, requested);
+        let nearest = architecture.body_parameters(size.width);
+        if nearest.abs_diff(requested) * 20 > requested {
+            return Err(LearnError::Size { model: A::NAME, requested, nearest });
+        }
+    }
+    Ok(Box::new(NetworkLearner { architecture, training: training.clone(), width: size.width }))
+}
+
+/// A network that has not seen data yet.
+struct NetworkLearner<A> {
+    architecture: A,
+    training: TrainingConfig,
+    width: usize,
+}
+
+impl<A: Architecture> NetworkLearner<A> {
+    /// Says why a network cannot answer this task, if it cannot.
+    fn check_task(data: &Dataset) -> Result<(), LearnError> {
+        let unsuitable =
+            |reason: &str| Err(LearnError::Unsuitable { model: A::NAME, reason: reason.to_owned() });
+        let interface = data.interface();
+        match interface.inputs {
+            InputKind::Tokens { vocabulary: 0 } => return unsuitable("its vocabulary is empty"),
+            InputKind::Features { width: 0 } => return unsuitable("its inputs have no features"),
+            _ => {}
+        }
+        match interface.loss {
+            LossKind::CrossEntropy if interface.outputs < 2 => {
+                unsuitable("cross-entropy needs two classes or more")
+            }
+            LossKind::MeanSquaredError if interface.outputs != 1 => unsuitable("a regression has one output"),
+            _ if data.validation().iter().any(|batch| batch.source.is_some()) => {
+                unsuitable("it has a source sequence, and this network reads one sequence")
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl<A: Architecture> Learner for NetworkLearner<A> {
+    fn fit(&self, data: &Dataset, run: &mut Run) -> Result<Fit, LearnError> {
+        Self::check_task(data)?;
+        let device = device(&self.training.device)
+            .map_err(|error| LearnError::Setting { model: A::NAME, reason: error.to_string() })?
+            .autodiff();
+        let interface = data.interface();
+        let mut initialiser = Initialiser::new(run.seed, &device);
+        let network = SequenceNetwork::new(&interface, self.width, &mut initialiser, |initialiser| {
+            self.architecture.init(self.width, &interface, initialiser)
+        });
+        Ok(fit(network, &self.training, data, run))
+    }
+
+    fn peak_bytes(&self, data: &Dataset) -> u64 {
+        let training = data.batch_size() * data.interface().maximum_time;
+        let validation =
+            data.validation().iter().map(|batch| batch.size * batch.time).max().unwrap_or_default();
+        training::peak_bytes(self.architecture.body_parameters(self.width), training, validation)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::nearest;
+
+    #[test]
+    fn the_nearest_size_lies_on_either_side() {
+        // Squares: 9 and 16 around 12 and 13; ties go down.
+        let square = |number: usize| number * number;
+        let found: Vec<usize> =
+            [0, 1, 2, 3, 12, 13, 16, 10_000].map(|target| nearest(target, square)).to_vec();
+        assert_eq!(found, [1, 1, 1, 2, 3, 4, 4, 100]);
+    }
+}

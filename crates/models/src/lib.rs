@@ -1,0 +1,126 @@
+//! The models, one file each; [`MODELS`] lists them.
+//!
+//! A network's file holds its settings, which implement [`Architecture`], and its body; one line in the list registers
+//! it. A model that counts instead of descending implements [`sequence::Learner`] itself and [`Counting`].
+
+mod architecture;
+mod counting;
+mod floors;
+mod gru;
+mod lstm;
+mod n_gram;
+mod recurrent;
+mod rnn;
+mod transformer;
+
+#[cfg(test)]
+mod conformance;
+#[cfg(test)]
+mod torch_fixtures;
+
+pub use architecture::{Architecture, nearest};
+pub use counting::Counting;
+pub use floors::{Constant, ConstantConfig, Uniform, UniformConfig};
+pub use gru::Gru;
+pub use lstm::{ForgetBias, Lstm};
+pub use n_gram::{Counts, NGram, NGramConfig, Smoothing};
+pub use rnn::{Rnn, RnnInitialisation};
+pub use transformer::{NormPlacement, PositionEncoding, Transformer};
+
+use sequence::{LearnError, Learner};
+use training::TrainingConfig;
+
+/// Every model, in the order in which tables show them.
+pub static MODELS: &[ModelEntry] = &[
+    ModelEntry::network::<Rnn>(),
+    ModelEntry::network::<Lstm>(),
+    ModelEntry::network::<Gru>(),
+    ModelEntry::network::<Transformer>(),
+    ModelEntry::counting::<NGramConfig>(),
+    ModelEntry::counting::<ConstantConfig>(),
+    ModelEntry::counting::<UniformConfig>(),
+];
+
+/// How large a network is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Size {
+    /// Width of embedding and read-out, which all arms of an experiment share.
+    pub width: usize,
+    /// Parameters of the body; without a number, the model's own settings decide.
+    pub body_parameters: Option<usize>,
+}
+
+/// Makes an unfitted model of settings, of how networks are trained, and of a size.
+pub type Build = fn(&serde_json::Value, &TrainingConfig, &Size) -> Result<Box<dyn Learner>, LearnError>;
+
+/// One registered model.
+#[derive(Clone, Copy, Debug)]
+pub struct ModelEntry {
+    /// Name in definitions and tables.
+    pub name: &'static str,
+    /// What it is, in one line.
+    pub summary: &'static str,
+    /// Who described it.
+    pub citation: &'static str,
+    /// Raised whenever the same settings and seed would train to something else.
+    pub version: u32,
+    /// All settings with their default values.
+    pub defaults: fn() -> serde_json::Value,
+    /// The unfitted model, from those settings that differ from the defaults.
+    pub build: Build,
+}
+
+impl ModelEntry {
+    /// The entry of a network.
+    #[must_use]
+    pub const fn network<A: Architecture>() -> Self {
+        Self {
+            name: A::NAME,
+            summary: A::SUMMARY,
+            citation: A::CITATION,
+            version: A::VERSION,
+            defaults: architecture::defaults::<A>,
+            build: architecture::build::<A>,
+        }
+    }
+
+    /// The entry of a model that counts.
+    #[must_use]
+    pub const fn counting<C: Counting>() -> Self {
+        Self {
+            name: C::NAME,
+            summary: C::SUMMARY,
+            citation: C::CITATION,
+            version: C::VERSION,
+            defaults: architecture::defaults::<C>,
+            build: counting::build::<C>,
+        }
+    }
+}
+
+/// The model registered under `name`.
+///
+/// # Errors
+/// [`ModelError::Unknown`], which names the nearest registered name.
+pub fn model(name: &str) -> Result<&'static ModelEntry, ModelError> {
+    MODELS.iter().find(|entry| entry.name == name).ok_or_else(|| {
+        let nearest = MODELS
+            .iter()
+            .map(|entry| entry.name)
+            .max_by(|a, b| strsim::jaro_winkler(name, a).total_cmp(&strsim::jaro_winkler(name, b)));
+        ModelError::Unknown { name: name.to_owned(), nearest: nearest.unwrap_or_default() }
+    })
+}
+
+/// Why a model was not found.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum ModelError {
+    /// No model has this name.
+    #[error("unknown model `{name}`; did you mean `{nearest}`?")]
+    Unknown {
+        /// Requested name.
+        name: String,
+        /// The registered name most like it.
+        nearest: &'static str,
+    },
+}

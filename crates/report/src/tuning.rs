@@ -1,0 +1,137 @@
+//! How learning rates were chosen: validation scores at every rate, and test scores at the tuned and the common one.
+
+use std::collections::BTreeMap;
+
+use record::definition::Definition;
+use record::provenance::Provenance;
+use record::spelled::spell;
+use serde::Serialize;
+
+use crate::figure::name_with_role;
+use crate::grid::Grid;
+use crate::number::number;
+use crate::scores::{mean_in_words, metrics_in_use};
+use crate::tables::{COMMON_RATE, EVALUATION, Query, TUNING, Tables, distinct, larger_is_better, natural};
+
+/// The tuning of one task.
+#[derive(Serialize)]
+pub(crate) struct TaskTuning {
+    task: String,
+    /// What was compared, where and over how many seeds.
+    heading: String,
+    validation: String,
+    /// Test scores at both rates; empty where the common rate was not run apart.
+    comparison: String,
+}
+
+/// The tuning of every task that was tuned, in the order of the definition.
+pub(crate) fn tuning(definition: &Definition, tables: &Tables, provenance: &Provenance) -> Vec<TaskTuning> {
+    let none = BTreeMap::new();
+    definition
+        .tasks
+        .iter()
+        .filter_map(|task| {
+            let chosen = provenance.rates.get(&task.label).unwrap_or(&none);
+            of_task(definition, tables, &task.label, chosen)
+        })
+        .collect()
+}
+
+fn of_task(
+    definition: &Definition,
+    tables: &Tables,
+    task: &str,
+    chosen: &BTreeMap<String, f64>,
+) -> Option<TaskTuning> {
+    let rows = || {
+        tables.runs.iter().filter(|row| row.task == task && row.phase == TUNING && row.split == "validation")
+    };
+    let metrics = distinct(rows().map(|row| row.metric.as_str()));
+    let in_use = metrics_in_use(definition, task);
+    let primary = |metric: &&str| in_use.iter().any(|name| name == metric) || *metric == "accuracy";
+    let metric = metrics.iter().copied().find(|metric| primary(metric)).or(metrics.first().copied())?;
+    let rows = || rows().filter(|row| row.metric == metric);
+    let mut rates = distinct(rows().map(|row| row.rate).filter(|rate| rate.is_finite()));
+    rates.sort_by(f64::total_cmp);
+
+    let common = definition.tuning.common_rate;
+    let head = rates
+        .iter()
+        .map(|&rate| if rate == common { format!("{} (common)", spell(rate)) } else { spell(rate) });
+    let mut grid = Grid::new(["model".to_owned()].into_iter().chain(head));
+    for arm in definition.models_on(task) {
+        let cells: Vec<String> = rates
+            .iter()
+            .map(|&rate| {
+                let at_rate = rows().filter(|row| row.model == arm.label && row.rate == rate);
+                let values: Vec<f64> = at_rate.map(|row| row.value).collect();
+                let measured: Vec<f64> = values.iter().copied().filter(|value| value.is_finite()).collect();
+                let lost = values.len() - measured.len();
+                let mean = measured.iter().sum::<f64>() / measured.len() as f64;
+                let text = match (measured.is_empty(), lost) {
+                    (true, 0) => return "-".to_owned(),
+                    (true, _) => "diverged".to_owned(),
+                    (false, 0) => number(mean),
+                    (false, _) => format!("{} ({lost} diverged)", number(mean)),
+                };
+                if chosen.get(&arm.label) == Some(&rate) { format!("**{text}**") } else { text }
+            })
+            .collect();
+        if cells.iter().any(|cell| cell != "-") {
+            grid.push([name_with_role(arm)].into_iter().chain(cells).collect());
+        }
+    }
+    let mut settings = distinct(rows().map(|row| row.setting.as_str()).filter(|setting| !setting.is_empty()));
+    settings.sort_by(|a, b| natural(a, b));
+    let at = if settings.is_empty() { String::new() } else { format!(" at {}", settings.join("; ")) };
+    let seeds = distinct(rows().map(|row| row.seed)).len();
+    let better = if larger_is_better(metric) { "more" } else { "less" };
+    (!grid.is_empty()).then(|| TaskTuning {
+        task: task.to_owned(),
+        heading: format!(
+            "validation {metric}{at}, mean over {seeds} tuning {} ({better} is better)",
+            if seeds == 1 { "seed" } else { "seeds" }
+        ),
+        validation: grid.markdown(),
+        comparison: comparison(definition, tables, task, metric, chosen),
+    })
+}
+
+/// Test scores at the tuned and at the common rate, where both were run.
+fn comparison(
+    definition: &Definition,
+    tables: &Tables,
+    task: &str,
+    metric: &str,
+    chosen: &BTreeMap<String, f64>,
+) -> String {
+    let rows = tables.runs.iter().filter(|row| {
+        row.task == task && row.phase == COMMON_RATE && row.metric == metric && row.split.starts_with("test")
+    });
+    let rows = rows.filter(|row| !row.split.starts_with("test-block@"));
+    let mut places = distinct(rows.map(|row| (row.setting.as_str(), row.split.as_str())));
+    places.sort_by(|a, b| natural(a.0, b.0).then_with(|| natural(a.1, b.1)));
+    let common = format!("test {metric} at the common rate {}", spell(definition.tuning.common_rate));
+    let tuned = format!("test {metric} at the tuned rate");
+    let mut grid =
+        Grid::new(["model".to_owned(), "tuned rate".to_owned(), "setting".to_owned(), tuned, common]);
+    for arm in definition.models_on(task) {
+        for (setting, split) in &places {
+            let at = |phase: &str| {
+                let query = Query { task, model: &arm.label, setting, phase, split, metric };
+                tables.sample(&query).mean().map(|mean| mean_in_words(mean, metric))
+            };
+            let Some(common) = at(COMMON_RATE) else { continue };
+            let place: Vec<&str> =
+                [*setting, *split].into_iter().filter(|part| !part.is_empty() && *part != "test").collect();
+            grid.push(vec![
+                name_with_role(arm),
+                chosen.get(&arm.label).map_or_else(|| "-".to_owned(), |&rate| spell(rate)),
+                if place.is_empty() { "test".to_owned() } else { place.join(", ") },
+                at(EVALUATION).unwrap_or_else(|| "-".to_owned()),
+                common,
+            ]);
+        }
+    }
+    grid.markdown()
+}

@@ -1,0 +1,52 @@
+//! One gradient loop for every network.
+//!
+//! - [`Body`] and [`Network`] are what a model implements; [`SequenceNetwork`] is the standard network around a
+//!   body, with the embedding and read-out that all arms of an experiment share.
+//! - [`fit`](fn@fit) trains a network by [`TrainingConfig`]; [`NetworkPredictor`] is the result.
+//! - [`Initialiser`] draws every initial value from the run's seed, and [`device`](fn@device) names the devices.
+//!
+//! The trainer knows no task: it sees batches, a loss kind and a mask.
+
+mod config;
+mod devices;
+mod fit;
+mod initialiser;
+mod loss;
+mod memory;
+mod network;
+mod optimisation;
+mod predictor;
+
+#[cfg(test)]
+mod test_support;
+
+pub use config::{Optimiser, TrainingConfig};
+pub use devices::device;
+pub use fit::fit;
+pub use initialiser::{Initialiser, orthogonal};
+pub use memory::peak_bytes;
+pub use network::{Body, BodyContext, Network, Positions, SequenceNetwork};
+pub use predictor::NetworkPredictor;
+
+/// Why training could not start. Divergence is not an error but an outcome.
+#[derive(Debug, thiserror::Error)]
+pub enum TrainingError {
+    /// The device is not compiled in, or misspelt.
+    #[error("unknown device `{name}`; known devices: {known}")]
+    UnknownDevice {
+        /// Requested name.
+        name: String,
+        /// Names that [`device`](fn@device) accepts.
+        known: String,
+    },
+    /// A training setting has a value that makes no sense.
+    #[error("training setting `{key}` = {value}: {reason}")]
+    Setting {
+        /// Name of the setting.
+        key: &'static str,
+        /// Its value.
+        value: String,
+        /// What would be right.
+        reason: &'static str,
+    },
+}

@@ -1,0 +1,314 @@
+//! What a network is: a body between a shared embedding and a shared read-out, or anything that maps batches to
+//! outputs.
+
+use std::cell::RefCell;
+
+use burn::module::{Module, ModuleDisplay};
+use burn::nn::{Embedding, Linear};
+use burn::tensor::{Int, Tensor, TensorData};
+use sequence::{Batch, InputKind, Inputs, Interface, LossKind, Random, Stream};
+
+use crate::loss::mean_loss;
+use crate::{Initialiser, TrainingConfig};
+
+/// A map from embedded inputs to hidden states, the part in which models differ.
+pub trait Body: Module + ModuleDisplay + 'static {
+    /// `[batch, time, width]` -> `[batch, time, width]`.
+    ///
+    /// The content of positions from `context.lengths` on must not change the others.
+    fn forward(&self, inputs: Tensor<3>, context: &BodyContext) -> Tensor<3>;
+
+    /// Parameters that count in the comparison of sizes.
+    fn parameters(&self) -> usize {
+        Module::num_params(self)
+    }
+
+    /// Multiply-adds of the matrix products in one forward pass over one sequence of `time` positions, as executed:
+    /// causal attention counts the visible pairs only.
+    fn multiply_adds(&self, time: usize) -> u64;
+}
+
+/// What a forward pass depends on beside inputs and parameters.
+#[derive(Debug)]
+pub struct BodyContext<'a> {
+    /// Positions before the padding starts, one a sequence.
+    pub lengths: &'a [usize],
+    /// The probability of dropping a value and the source of masks; absent in evaluation.
+    dropout: Option<(f32, RefCell<Random>)>,
+}
+
+impl<'a> BodyContext<'a> {
+    /// For evaluation: nothing is dropped.
+    #[must_use]
+    pub fn evaluation(lengths: &'a [usize]) -> Self {
+        Self { lengths, dropout: None }
+    }
+
+    /// For one training update, whose dropout masks are a function of the run's seed and the update.
+    #[must_use]
+    pub fn training(lengths: &'a [usize], config: &TrainingConfig, seed: u64, update: u64) -> Self {
+        let masks = || RefCell::new(Random::new(seed, Stream::Dropout(update)));
+        Self { lengths, dropout: (config.dropout > 0.0).then(|| (config.dropout, masks())) }
+    }
+
+    /// Drops each value with the configured probability p and scales the others by 1 / (1 - p), in training
+    /// (Srivastava et al. 2014, inverted); the identity in evaluation.
+    #[must_use]
+    pub fn dropout<const D: usize>(&self, values: Tensor<D>) -> Tensor<D> {
+        let Some((probability, random)) = &self.dropout else {
+            return values;
+        };
+        let mut random = random.borrow_mut();
+        let kept = 1.0 / (1.0 - probability);
+        let shape = values.dims();
+        let mask: Vec<f32> = (0..shape.iter().product::<usize>())
+            .map(|_| if random.unit() < *probability { 0.0 } else { kept })
+            .collect();
+        let mask = Tensor::from_data(TensorData::new(mask, shape), &values.device());
+        values * mask
+    }
+}
+
+/// At which positions of a batch outputs are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Positions {
+    /// At every position, padding included.
+    All,
+    /// At those that count in the loss, in order.
+    Supervised,
+}
+
+/// Anything that maps a batch to outputs and is trained by descending a loss.
+pub trait Network: Module + 'static {
+    /// Outputs at the wanted positions of the flattened `[batch, time]` axis: `[positions, outputs]`; before the
+    /// softmax if there is one.
+    fn outputs(&self, batch: &Batch, positions: Positions, context: &BodyContext) -> Tensor<2>;
+
+    /// The loss to descend, `[1]`: by default the mean over the supervised positions. A network with a loss of its own
+    /// (a variational bound, say) replaces it.
+    fn loss(&self, batch: &Batch, kind: LossKind, context: &BodyContext) -> Tensor<1> {
+        mean_loss(kind, self.outputs(batch, Positions::Supervised, context), batch)
+    }
+
+    /// Parameters of the body, embedding and read-out excluded.
+    fn body_parameters(&self) -> usize;
+
+    /// Multiply-adds of the matrix products in the forward pass of one training update on `batch`.
+    fn multiply_adds(&self, batch: &Batch) -> u64;
+}
+
+/// The standard network: an embedding to `width` values a position, a body, and a linear read-out.
+#[derive(Module, Debug)]
+pub struct SequenceNetwork<B: Module> {
+    input: InputLayer,
+    body: B,
+    read_out: Linear,
+}
+
+/// The first layer: a table for tokens, a linear map for features.
+#[derive(Module, Debug)]
+enum InputLayer {
+    Tokens(Embedding),
+    Features(Linear),
+}
+
+impl<B: Body> SequenceNetwork<B> {
+    /// The network for a task's `interface`. Embedding and read-out are drawn before the body, so that bodies compared
+    /// under one seed start with the same ones.
+    pub fn new(
+        interface: &Interface,
+        width: usize,
+        initialiser: &mut Initialiser,
+        body: impl FnOnce(&mut Initialiser) -> B,
+    ) -> Self {
+        let input = match interface.inputs {
+            InputKind::Tokens { vocabulary } => InputLayer::Tokens(initialiser.embedding(vocabulary, width)),
+            InputKind::Features { width: values } => InputLayer::Features(initialiser.linear(values, width)),
+        };
+        let read_out = initialiser.linear(width, interface.outputs);
+        Self { input, body: body(initialiser), read_out }
+    }
+
+    /// The body.
+    pub fn body(&self) -> &B {
+        &self.body
+    }
+
+    /// The embedded inputs, `[batch, time, width]`.
+    fn embed(&self, batch: &Batch) -> Tensor<3> {
+        let device = self.read_out.weight.device();
+        let shape = [batch.size, batch.time];
+        match (&self.input, &batch.inputs) {
+            (InputLayer::Tokens(table), Inputs::Tokens(tokens)) => {
+                let tokens: Vec<i64> = tokens.iter().map(|&token| i64::from(token)).collect();
+                table.forward(Tensor::<2, Int>::from_data(TensorData::new(tokens, shape), &device))
+            }
+            (InputLayer::Features(linear), Inputs::Features { width, values }) => {
+                let data = TensorData::new(values.clone(), [batch.size, batch.time, *width]);
+                linear.forward(Tensor::<3>::from_data(data, &device))
+            }
+            _ => unreachable!("a task's batches have the kind of inputs that its interface says"),
+        }
+    }
+}
+
+impl<B: Body> Network for SequenceNetwork<B> {
+    fn outputs(&self, batch: &Batch, positions: Positions, context: &BodyContext) -> Tensor<2> {
+        let hidden = self.body.forward(self.embed(batch), context); // [batch, time, width]
+        let [size, time, width] = hidden.dims();
+        let mut hidden = hidden.reshape([size * time, width]);
+        if positions == Positions::Supervised && batch.supervised() < size * time {
+            let supervised: Vec<i64> =
+                (0_i64..).zip(&batch.loss_mask).filter(|(_, counts)| **counts).map(|(at, _)| at).collect();
+            let indices = TensorData::new(supervised, [batch.supervised()]);
+            hidden = hidden.clone().select(0, Tensor::<1, Int>::from_data(indices, &hidden.device()));
+        }
+        self.read_out.forward(hidden)
+    }
+
+    fn body_parameters(&self) -> usize {
+        self.body.parameters()
+    }
+
+    fn multiply_adds(&self, batch: &Batch) -> u64 {
+        let [width, outputs] = self.read_out.weight.dims();
+        let embedding = match &self.input {
+            InputLayer::Tokens(_) => 0,
+            InputLayer::Features(linear) => batch.size * batch.time * linear.weight.shape().num_elements(),
+        };
+        let read_out = batch.supervised() * width * outputs;
+        batch.size as u64 * self.body.multiply_adds(batch.time) + (embedding + read_out) as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sequence::{Dataset, StopRule, Targets, Task};
+
+    use super::*;
+    use crate::test_support::{Labels, Successor, brisk, network, run};
+
+    const TASK: Successor = Successor { labels: Labels::True };
+
+    fn loss(batch: &Batch) -> f32 {
+        let context = BodyContext::evaluation(&batch.lengths);
+        network(1, &TASK.interface()).loss(batch, LossKind::CrossEntropy, &context).into_scalar()
+    }
+
+    #[test]
+    fn a_masked_target_changes_nothing_and_a_supervised_one_does() {
+        let batch = TASK.training_batch(1, 0, 4);
+        let with_other_target = |counts: bool| {
+            let mut other = batch.clone();
+            let position = batch.loss_mask.iter().position(|&mask| mask == counts).unwrap();
+            let Targets::Classes(classes) = &mut other.targets else { unreachable!() };
+            classes[position] = (classes[position] + 1) % 5;
+            other
+        };
+        assert_eq!(loss(&batch).to_bits(), loss(&with_other_target(false)).to_bits());
+        assert_ne!(loss(&batch).to_bits(), loss(&with_other_target(true)).to_bits());
+    }
+
+    #[test]
+    fn supervised_outputs_are_a_selection_of_all_outputs() {
+        let batch = TASK.training_batch(1, 0, 4);
+        let network = network(1, &TASK.interface());
+        let context = BodyContext::evaluation(&batch.lengths);
+        let values = |positions| {
+            let outputs = network.outputs(&batch, positions, &context);
+            outputs.into_data().try_into_vec::<f32>().unwrap()
+        };
+        let all = values(Positions::All);
+        let selected: Vec<f32> = all
+            .chunks(5)
+            .zip(&batch.loss_mask)
+            .filter(|(_, counts)| **counts)
+            .flat_map(|(row, _)| row)
+            .copied()
+            .collect();
+        assert_eq!(values(Positions::Supervised), selected);
+    }
+
+    #[test]
+    fn features_go_through_a_linear_layer() {
+        let interface = Interface {
+            inputs: InputKind::Features { width: 2 },
+            outputs: 1,
+            loss: LossKind::MeanSquaredError,
+            maximum_time: 3,
+        };
+        let batch = Batch {
+            size: 2,
+            time: 3,
+            inputs: Inputs::Features { width: 2, values: vec![0.5; 12] },
+            source: None,
+            targets: Targets::Values(vec![0.0; 6]),
+            loss_mask: vec![true; 6],
+            lengths: vec![3; 2],
+        };
+        let network = network(1, &interface);
+        let outputs = network.outputs(&batch, Positions::All, &BodyContext::evaluation(&batch.lengths));
+        assert_eq!(outputs.dims(), [6, 1]);
+        // By hand: 6 positions through 2 x 8, 8 x 8 and 8 x 1 weights.
+        assert_eq!(network.multiply_adds(&batch), 6 * (16 + 64 + 8));
+    }
+
+    #[test]
+    fn dropout_scales_what_it_keeps_and_is_fixed_by_seed_and_update() {
+        let config = TrainingConfig { dropout: 0.25, ..TrainingConfig::default() };
+        let ones = Tensor::<2>::ones([100, 100], &burn::tensor::Device::flex());
+        let dropped = |seed, update| -> Vec<f32> {
+            let context = BodyContext::training(&[], &config, seed, update);
+            context.dropout(ones.clone()).into_data().try_into_vec().unwrap()
+        };
+        let values = dropped(1, 0);
+        assert!(values.iter().all(|&value| value == 0.0 || (value - 4.0 / 3.0).abs() < 1e-6));
+        let zeros = values.iter().filter(|&&value| value == 0.0).count();
+        // 2,500 of 10,000 expected, standard deviation 43.
+        assert!(zeros.abs_diff(2500) < 200, "{zeros}");
+        assert_eq!(values, dropped(1, 0));
+        assert_ne!(values, dropped(1, 1));
+        assert_ne!(values, dropped(2, 0));
+        let context = BodyContext::evaluation(&[]);
+        assert!(context.dropout(ones.clone()).equal(ones).all().into_scalar::<bool>());
+    }
+
+    /// A network that is no body between shared layers, and has a loss of its own: a table of logits with a penalty.
+    #[derive(Module, Debug)]
+    struct PenalisedTable {
+        logits: Embedding,
+    }
+
+    impl Network for PenalisedTable {
+        fn outputs(&self, batch: &Batch, _: Positions, _: &BodyContext) -> Tensor<2> {
+            let Inputs::Tokens(tokens) = &batch.inputs else { unreachable!() };
+            let supervised = tokens.iter().zip(&batch.loss_mask).filter(|(_, counts)| **counts);
+            let tokens: Vec<i64> = supervised.map(|(&token, _)| i64::from(token)).collect();
+            let tokens = TensorData::new(tokens, [1, batch.supervised()]);
+            let device = self.logits.weight.device();
+            self.logits.forward(Tensor::<2, Int>::from_data(tokens, &device)).squeeze_dim(0)
+        }
+
+        fn loss(&self, batch: &Batch, kind: LossKind, context: &BodyContext) -> Tensor<1> {
+            let fit = mean_loss(kind, self.outputs(batch, Positions::Supervised, context), batch);
+            fit + self.logits.weight.val().square().mean() * 0.01
+        }
+
+        fn body_parameters(&self) -> usize {
+            Module::num_params(self)
+        }
+
+        fn multiply_adds(&self, _: &Batch) -> u64 {
+            0
+        }
+    }
+
+    #[test]
+    fn the_network_door_takes_a_network_with_a_loss_of_its_own() {
+        let data = Dataset::new(&TASK, 1, 16);
+        let device = burn::tensor::Device::flex().autodiff();
+        let network = PenalisedTable { logits: Initialiser::new(1, &device).embedding(5, 5) };
+        let fit = crate::fit(network, &brisk(), &data, &mut run(200, 50, StopRule::Budget, 1));
+        assert_eq!(fit.best_validation, 1.0);
+    }
+}

@@ -1,0 +1,72 @@
+//! `seqlab report`: verdicts, cards, index and headline, from tables alone.
+
+use std::path::Path;
+
+use ::report::{Mode, experiment_report, headline, index};
+use record::claims::Register;
+use record::definition::Definition;
+use record::verdict::Verdicts;
+
+use crate::failure::{Ending, Failure};
+use crate::output;
+use crate::project::Project;
+
+/// Runs the command.
+pub(crate) fn run(experiment: Option<&str>) -> Result<Ending, Failure> {
+    let project = Project::find()?;
+    let register = project.register()?;
+    for definition in project.definitions(experiment)? {
+        let folder = project.results().join(&definition.name);
+        if !folder.join("runs.csv").exists() {
+            let missing =
+                format!("{0}: no results yet; `make experiment-{0}` computes them", definition.name);
+            if experiment.is_some() {
+                return Err(Failure::usage(missing));
+            }
+            output::note(missing);
+            continue;
+        }
+        let verdicts = judge(&project, &definition, &register, &folder)?;
+        experiment_report(&definition, &register, &folder, &Mode::Full)?;
+        print(&verdicts, &register);
+        output::line(format_args!("{}", project.relative(&folder.join("README.md")).display()));
+    }
+    publish(&project, &register)?;
+    Ok(Ending::Success)
+}
+
+/// Judges the tables in `folder` and writes the verdicts there.
+pub(crate) fn judge(
+    project: &Project,
+    definition: &Definition,
+    register: &Register,
+    folder: &Path,
+) -> Result<Verdicts, Failure> {
+    let verdicts = analysis::judge(definition, register, folder, &project.bench())?;
+    verdicts.write(&folder.join("verdicts.json"))?;
+    Ok(verdicts)
+}
+
+/// Writes the index of all results and the headline of the README.
+pub(crate) fn publish(project: &Project, register: &Register) -> Result<(), Failure> {
+    let definitions = project.definitions(None)?;
+    index(&definitions, register, &project.results())?;
+    let readme = project.root.join("README.md");
+    if readme.exists() {
+        headline(&definitions, register, &project.results(), &readme)?;
+    }
+    Ok(())
+}
+
+/// One paragraph a claim: how it ended, the answer with its numbers, and why.
+pub(crate) fn print(verdicts: &Verdicts, register: &Register) {
+    for verdict in &verdicts.claims {
+        let claim = register.get(&verdict.id).map_or("", |claim| claim.claim.as_str());
+        output::line(format_args!("{}: {claim} ({})", verdict.ending.name().to_uppercase(), verdict.id));
+        for text in [&verdict.answer, &verdict.because] {
+            if !text.is_empty() {
+                output::line(format_args!("    {text}"));
+            }
+        }
+    }
+}

@@ -1,0 +1,326 @@
+//! `seqlab run EXPERIMENT`: plans, computes, judges, reports.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use ::report::{Mode, experiment_report};
+use anyhow::Context;
+use experiment::{
+    Comparison, EstimateRow, Event, Executor, Plan, PlanOptions, Profile, RunOptions, Summary, Workspace,
+};
+use record::claims::Register;
+use record::definition::Definition;
+use record::verdict::{ClaimVerdict, Ending as Verdict, Verdicts};
+use serde_json::{Value, json};
+
+use super::report;
+use crate::arguments::{self, RunArguments};
+use crate::failure::{Ending, Failure};
+use crate::output;
+use crate::progress::{self, Cells, Course};
+use crate::project::Project;
+
+/// Runs the command.
+pub(crate) fn run(arguments: &RunArguments) -> Result<Ending, Failure> {
+    let project = Project::find()?;
+    let workspace = project.workspace(arguments.device.name())?;
+    let definition = project.definition(&arguments.experiment)?;
+    let options = PlanOptions {
+        profile: match arguments.profile {
+            arguments::Profile::Quick => Profile::Quick,
+            arguments::Profile::Full => Profile::Full,
+        },
+        seeds: arguments.seeds.clone(),
+        filter: arguments.filter.clone(),
+        set: arguments.set.clone(),
+        corpus: arguments.corpus.clone(),
+    };
+    let plan = Plan::new(&definition, &options, &workspace)?;
+    let jobs = arguments.jobs.map_or(workspace.host.cores, usize::from);
+    if arguments.dry_run {
+        dry_run(&plan, jobs, arguments.json);
+        return Ok(Ending::Success);
+    }
+    if workspace.code.revision == "unknown" && plan.profile == Profile::Full {
+        output::warning(
+            "this is not a git repository, so the result cannot name the revision that it comes from",
+        );
+    }
+    let committed = project.committed()?.into_iter().find(|results| results.name == definition.name);
+    let Some(summary) = compute(&plan, &workspace, arguments, jobs)? else { return Ok(Ending::Interrupted) };
+    let standing = Standing::of(arguments, &summary);
+    let card = summary.folder.join("README.md");
+    let verdicts = match &standing {
+        Standing::Evidence | Standing::WithoutSomeTasks => {
+            let verdicts = report::judge(&project, &plan.definition, &workspace.claims, &summary.folder)?;
+            experiment_report(&plan.definition, &workspace.claims, &summary.folder, &Mode::Full)?;
+            Some(verdicts)
+        }
+        Standing::Partial(watermark) => {
+            let mode = Mode::Quick { watermark: watermark.clone() };
+            experiment_report(&plan.definition, &workspace.claims, &summary.folder, &mode)?;
+            None
+        }
+    };
+    if summary.complete {
+        report::publish(&project, &workspace.claims)?;
+    }
+    let before = committed.map(|results| results.verdicts);
+    let outcome =
+        Outcome { plan: &plan, summary: &summary, standing: &standing, verdicts: verdicts.as_ref(), before };
+    if arguments.json {
+        output::json(&outcome.json(&card));
+    } else {
+        outcome.print(&project, &workspace.claims, &card);
+    }
+    Ok(if summary.failed() > 0 { Ending::Incomplete } else { Ending::Success })
+}
+
+/// Computes the plan's cells with progress on standard error; `None` when the user stopped it.
+fn compute(
+    plan: &Plan,
+    workspace: &Workspace,
+    arguments: &RunArguments,
+    jobs: usize,
+) -> Result<Option<Summary>, Failure> {
+    let cancel = Arc::new(AtomicBool::new(false));
+    let asked = Arc::clone(&cancel);
+    ctrlc::set_handler(move || {
+        if asked.swap(true, Ordering::Relaxed) {
+            // Asked twice: the user does not want to wait for the workers to end.
+            std::process::exit(130);
+        }
+    })
+    .context("no handler for interrupts")?;
+    let program = std::env::current_exe().context("the path of this program is unknown")?;
+    let options = RunOptions {
+        jobs: Some(jobs),
+        force: arguments.force,
+        allow_dirty: arguments.allow_dirty,
+        executor: Executor::Processes(vec![program.into(), "cell".into()]),
+        shuffle: arguments.shuffle,
+    };
+    let mut cells = Cells::new(&plan.definition.name, jobs);
+    let mut course = Course::new(&plan.estimate());
+    let finished = experiment::run(plan, workspace, &options, &cancel, &mut |event| {
+        tell(&event);
+        course.follow(&event);
+        cells.reached(&course.tally());
+    });
+    drop(cells);
+    match finished {
+        Ok(summary) => Ok(Some(summary)),
+        Err(error @ experiment::ExperimentError::Interrupted) => {
+            output::note(error);
+            Ok(None)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// What the user should see although the bar goes on.
+fn tell(event: &Event) {
+    match event {
+        Event::LeftOut { task, reason } => {
+            output::warning(format_args!("task `{task}` is left out: {reason}"))
+        }
+        Event::Damaged { message } => output::warning(message),
+        Event::Retried { cell, message } => {
+            output::warning(format_args!("{}: its worker died, it is tried again: {message}", cell.name()));
+        }
+        Event::Done { cell, answer } if answer.outcome == record::cell::Outcome::Failed => {
+            let message = answer.message.as_deref().unwrap_or("no message");
+            output::warning(format_args!("{} failed: {message}", cell.name()));
+        }
+        Event::Tuned { task, model, rate } => tracing::info!(task, model, rate, "tuned"),
+        Event::Stage { .. } | Event::Started(_) | Event::Done { .. } => {}
+    }
+}
+
+/// What a run may be used for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Standing {
+    /// Everything was computed: its verdicts stand.
+    Evidence,
+    /// Everything was asked for, but a corpus is missing: claims that need it keep their committed verdicts.
+    WithoutSomeTasks,
+    /// Less or something else was asked for; the text says what on every figure.
+    Partial(String),
+}
+
+impl Standing {
+    fn of(arguments: &RunArguments, summary: &Summary) -> Self {
+        if summary.complete {
+            return Self::Evidence;
+        }
+        if arguments.profile == arguments::Profile::Quick {
+            return Self::Partial("quick run, not evidence".to_owned());
+        }
+        let asks_for_all = arguments.seeds.is_none()
+            && arguments.filter.is_empty()
+            && arguments.set.is_empty()
+            && arguments.corpus.is_none();
+        if asks_for_all {
+            Self::WithoutSomeTasks
+        } else {
+            Self::Partial("partial run, not evidence".to_owned())
+        }
+    }
+}
+
+/// All that there is to say at the end.
+struct Outcome<'a> {
+    plan: &'a Plan,
+    summary: &'a Summary,
+    standing: &'a Standing,
+    verdicts: Option<&'a Verdicts>,
+    /// The verdicts that were committed before this run.
+    before: Option<Verdicts>,
+}
+
+impl Outcome<'_> {
+    fn print(&self, project: &Project, register: &Register, card: &Path) {
+        let Summary { computed, reused, .. } = self.summary;
+        let failed = self.summary.failed();
+        output::note(format_args!("{computed} cells computed, {reused} reused, {failed} failed"));
+        if let Some(verdicts) = self.verdicts {
+            report::print(&self.without_kept(verdicts), register);
+        }
+        for kept in self.kept() {
+            let ending = kept.ending.name().to_uppercase();
+            output::line(format_args!("{ending}, not re-run here: {}", kept.id));
+        }
+        if let Standing::Partial(what) = self.standing {
+            output::line(format_args!("{what}: it yields no verdict"));
+        }
+        for (task, reason) in &self.plan.left_out {
+            output::line(format_args!("left out: {task}: {reason}"));
+        }
+        if let Some(comparison) = &self.summary.comparison {
+            output::line(compared(comparison));
+            if let Some((unchanged, all)) = self.unchanged() {
+                output::line(format_args!("verdicts unchanged: {unchanged} of {all}"));
+            }
+        }
+        output::line(format_args!("card: {}", project.relative(card).display()));
+    }
+
+    fn json(&self, card: &Path) -> Value {
+        let comparison = self.summary.comparison.as_ref().map(|comparison| {
+            json!({
+                "rows": comparison.committed, "identical": comparison.identical, "missing": comparison.missing,
+                "added": comparison.added, "largest-deviation": comparison.largest_deviation,
+                "verdicts-unchanged": self.unchanged().map(|(unchanged, _)| unchanged),
+            })
+        });
+        let verdicts = self.verdicts.map(|verdicts| {
+            let kept = self.kept();
+            let one = |claim: &ClaimVerdict| {
+                let kept = kept.iter().find(|kept| kept.id == claim.id);
+                json!({
+                    "id": claim.id, "verdict": kept.unwrap_or(&claim).ending.name(), "re-run": kept.is_none(),
+                    "because": claim.because, "answer": claim.answer,
+                })
+            };
+            verdicts.claims.iter().map(one).collect::<Vec<Value>>()
+        });
+        json!({
+            "experiment": self.plan.definition.name,
+            "version": self.plan.definition.version,
+            "complete": self.summary.complete,
+            "cells": {
+                "computed": self.summary.computed, "reused": self.summary.reused, "failed": self.summary.failed(),
+            },
+            "left-out": self.plan.left_out,
+            "runs": self.summary.provenance.runs,
+            "comparison": comparison,
+            "verdicts": verdicts,
+            "folder": self.summary.folder,
+            "card": card,
+        })
+    }
+
+    /// Committed verdicts on claims that this run could not judge, because a task was left out.
+    fn kept(&self) -> Vec<&ClaimVerdict> {
+        let (Standing::WithoutSomeTasks, Some(verdicts)) = (self.standing, self.verdicts) else {
+            return Vec::new();
+        };
+        let not_judged = |id: &str| {
+            verdicts.claims.iter().any(|claim| claim.id == id && claim.ending == Verdict::NotJudged)
+        };
+        self.before.iter().flat_map(|before| &before.claims).filter(|claim| not_judged(&claim.id)).collect()
+    }
+
+    fn without_kept(&self, verdicts: &Verdicts) -> Verdicts {
+        let kept = self.kept();
+        let mut verdicts = verdicts.clone();
+        verdicts.claims.retain(|claim| !kept.iter().any(|kept| kept.id == claim.id));
+        verdicts
+    }
+
+    /// How many of the committed verdicts came out again, of those that were judged now.
+    fn unchanged(&self) -> Option<(usize, usize)> {
+        let (now, before) = (self.verdicts?, self.before.as_ref()?);
+        let now = self.without_kept(now);
+        let pairs: Vec<(Verdict, Verdict)> = now
+            .claims
+            .iter()
+            .filter_map(|claim| {
+                let other = before.claims.iter().find(|other| other.id == claim.id)?;
+                Some((claim.ending, other.ending))
+            })
+            .collect();
+        Some((pairs.iter().filter(|(now, before)| now == before).count(), pairs.len()))
+    }
+}
+
+/// How the table differs from the committed one, in one sentence.
+fn compared(comparison: &Comparison) -> String {
+    let Comparison { committed, identical, missing, added, largest_deviation } = comparison;
+    let mut parts = vec![format!("{identical} of {committed} committed rows came out identical")];
+    if *missing + *added > 0 {
+        parts.push(format!("{missing} are missing and {added} new"));
+    }
+    if !largest_deviation.is_empty() {
+        let by_metric: Vec<String> =
+            largest_deviation.iter().map(|(metric, deviation)| format!("{metric} {deviation:.2e}")).collect();
+        parts.push(format!("largest deviations: {}", by_metric.join(", ")));
+    }
+    parts.join("; ")
+}
+
+/// Prints where the processor time would go.
+fn dry_run(plan: &Plan, jobs: usize, json: bool) {
+    let estimate = plan.estimate();
+    let cells: usize = estimate.iter().map(|row| row.cells).sum();
+    let seconds: f64 = estimate.iter().map(|row| row.core_seconds).sum();
+    let Definition { name, core_seconds: budget, .. } = &plan.definition;
+    if json {
+        let rows = estimate.iter().map(|row| {
+            json!({
+                "stage": row.stage.name(), "task": row.task, "model": row.model, "cells": row.cells,
+                "core-seconds": row.core_seconds,
+            })
+        });
+        output::json(&json!({
+            "experiment": name, "cells": cells, "core-seconds": seconds, "budget-core-seconds": budget,
+            "complete": plan.complete, "left-out": plan.left_out, "rows": rows.collect::<Vec<_>>(),
+        }));
+        return;
+    }
+    let row = |row: &EstimateRow| {
+        let (cells, seconds) = (row.cells.to_string(), format!("{:.1}", row.core_seconds));
+        vec![row.task.clone(), row.model.clone(), row.stage.name().to_owned(), cells, seconds]
+    };
+    let header = ["task", "model", "stage", "cells", "core-seconds"].map(str::to_owned).to_vec();
+    output::table(&std::iter::once(header).chain(estimate.iter().map(row)).collect::<Vec<_>>());
+    let wall = std::time::Duration::try_from_secs_f64(seconds / jobs.max(1) as f64).unwrap_or_default();
+    output::line(format_args!(
+        "{name}: {cells} cells, about {seconds:.0} core-seconds (at most {budget:.0}), {} on {jobs} cores",
+        progress::clock_face(wall)
+    ));
+    for (task, reason) in &plan.left_out {
+        output::line(format_args!("left out: {task}: {reason}"));
+    }
+}

@@ -1,0 +1,355 @@
+//! The command line: what it prints, what it refuses, and how it ends.
+
+use serde_json::Value;
+
+use crate::support::{self, Ended, Project, TINY};
+
+/// The likeliest mistakes in a definition: what is written instead of what.
+const DEFINITION_MISTAKES: &[(&str, &str)] = &[
+    ("seeds = 3", "seed = 3"),
+    ("width = 8\n", ""),
+    ("title = \"Tiny\"", "title = \"Tiny"),
+    ("core-seconds = 600", "core-seconds = 1"),
+    ("rates = [3e-3, 1e-2]", "rates = [1e-2, 3e-3]"),
+    ("name = \"running-parity\"", "name = \"runing-parity\"\nlabel = \"running-parity\""),
+    ("version = 1\nlag", "version = 2\nlag"),
+    ("train-minimum", "train-minimun"),
+    ("lag = [2, 5]", "lag = [0, 5]"),
+    ("lag = [2, 5]", "lag = [\"two\"]"),
+    ("tune-at = { lag = 2 }", ""),
+    ("kind = \"train\"", "kind = \"trian\""),
+    ("evaluate-every", "evaluate-evry"),
+    ("parameters = 600", "parameters = 3"),
+    ("name = \"gru\"", "name = \"gruu\"\nlabel = \"gru\""),
+    ("name = \"gru\"", "name = \"gru\"\nhiden = 4"),
+    ("tasks = [\"running-parity\"]", "tasks = [\"parity\"]"),
+    ("role = \"baseline\"", "role = \"base-line\""),
+    ("id = \"gru-knows-parity\"", "id = \"gru-knows-pairty\""),
+    ("models = [\"gru\"]", "models = [\"lstm\"]"),
+    ("metric = \"accuracy\"", "metric = \"acuracy\""),
+    ("split = \"test@10\"", "split = \"test@12\""),
+    ("side = \"above\"", "side = \"over\""),
+];
+
+/// The likeliest mistakes on the command line.
+const COMMAND_MISTAKES: &[&[&str]] = &[
+    &["run", "tinny"],
+    &["runn", "tiny"],
+    &["run", "tiny", "--profile", "fast"],
+    &["run", "tiny", "--jobs", "0"],
+    &["run", "tiny", "--seeds", "5"],
+    &["run", "tiny", "--filter", "model=lstm"],
+    &["run", "tiny", "--filter", "lags=2"],
+    &["run", "tiny", "--set", "training.droput=0.1"],
+    &["run", "tiny", "--corpus", "my.txt"],
+    &["run", "tiny", "--device", "cuda"],
+    &["show", "missing.toml"],
+    &["explain", "gru-knows"],
+    &["cite", "gru-knows-pairty"],
+    &["sample", "lsmt", "--corpus", "tiny-shakespeare"],
+    &["sample", "lstm", "--corpus", "shakespeare"],
+    &["data", "fetch", "shakespeare"],
+];
+
+/// What is said, with the folder of the test left out.
+fn errors(project: &Project, ended: &Ended) -> String {
+    let folder = project.path("").canonicalize().unwrap();
+    let folder = folder.display().to_string();
+    let folder = folder.trim_end_matches('/');
+    ended.errors.replace(&format!("{folder}/"), "").replace(folder, "FOLDER")
+}
+
+fn succeed(project: &Project, arguments: &[&str]) -> String {
+    let ended = project.seqlab(arguments);
+    assert_eq!(ended.code, Some(0), "{arguments:?}: {}", ended.errors);
+    ended.output
+}
+
+#[test]
+fn mistakes_are_explained() {
+    let mut text =
+        String::from("What seqlab says to the likeliest mistakes. `tests/command_line.rs` makes them.\n");
+    for (from, to) in DEFINITION_MISTAKES {
+        assert!(TINY.contains(from), "`{from}` is not in the tiny definition");
+        let project = Project::with(&TINY.replacen(from, to, 1));
+        let ended = project.seqlab(&["run", "tiny"]);
+        let message = errors(&project, &ended);
+        assert_eq!(ended.code, Some(2), "{to}: {message}");
+        assert_eq!(ended.output, "", "{to}: results on standard output");
+        assert!(message.starts_with("error: ") && !message.contains("panicked"), "{to}: {message}");
+        assert!(message.contains("experiments/tiny.toml"), "{to}: the file is not named: {message}");
+        assert!(!project.path(".seqlab").exists(), "{to}: something ran");
+        text.extend(["\n--- ", from.trim(), " -> ", to.trim(), "\n", &message]);
+    }
+    for arguments in COMMAND_MISTAKES {
+        let project = Project::new();
+        let ended = project.seqlab(arguments);
+        let message = errors(&project, &ended);
+        assert_eq!(ended.code, Some(2), "{arguments:?}: {message}");
+        assert!(message.starts_with("error: ") && !message.contains("panicked"), "{arguments:?}: {message}");
+        assert!(!project.path(".seqlab").exists(), "{arguments:?}: something ran");
+        text.extend(["\n--- seqlab ", &arguments.join(" "), "\n", &message]);
+    }
+    support::golden("mistakes.txt", &text);
+}
+
+#[test]
+fn a_wrong_instruction_set_is_refused() {
+    let project = Project::new();
+    let ended = support::run(project.command(&["run", "tiny"]).env("SEQLAB_ISA", "sse"));
+    assert_eq!(ended.code, Some(2));
+    assert_eq!(ended.errors, "error: SEQLAB_ISA is `sse`; it can be portable, avx2 or avx512\n");
+}
+
+#[test]
+fn outside_a_project_the_way_in_is_told() {
+    let project = Project::new();
+    let folder = tempfile::tempdir().unwrap();
+    let ended = support::run(project.command(&["list", "experiments"]).current_dir(folder.path()));
+    assert_eq!(ended.code, Some(2));
+    assert!(ended.errors.contains("run seqlab inside a clone"), "{}", ended.errors);
+    // What is compiled in can be listed anywhere.
+    let models = support::run(project.command(&["list", "models"]).current_dir(folder.path()));
+    assert_eq!(models.code, Some(0), "{}", models.errors);
+}
+
+#[test]
+fn uncommitted_changes_are_refused_unless_allowed() {
+    let project = Project::new();
+    let git = |arguments: &[&str]| {
+        let mut command = std::process::Command::new("git");
+        command.args([
+            "-c",
+            "user.name=test",
+            "-c",
+            "user.email=test@localhost",
+            "-c",
+            "init.defaultBranch=main",
+        ]);
+        let ended = support::run(command.args(arguments).current_dir(project.path("")));
+        assert_eq!(ended.code, Some(0), "git {arguments:?}: {}", ended.errors);
+        ended.output.trim().to_owned()
+    };
+    git(&["init", "--quiet"]);
+    git(&["add", "experiments"]);
+    git(&["commit", "--quiet", "--message", "define"]);
+    succeed(&project, &["run", "tiny"]);
+    let provenance = || -> Value {
+        let text = std::fs::read_to_string(project.path("results/tiny/provenance.json")).unwrap();
+        serde_json::from_str(&text).unwrap()
+    };
+    assert_eq!(provenance()["revision"], git(&["rev-parse", "HEAD"]));
+    assert_eq!(provenance()["dirty"], false);
+    // The results themselves are not what decides a result.
+    succeed(&project, &["run", "tiny"]);
+
+    project.define(&TINY.replace("margin = 0.4", "margin = 0.3"));
+    let refused = project.seqlab(&["run", "tiny"]);
+    assert_eq!(refused.code, Some(2), "{}", refused.errors);
+    assert!(refused.errors.contains("--allow-dirty"), "{}", refused.errors);
+    succeed(&project, &["run", "tiny", "--profile", "quick"]);
+    succeed(&project, &["run", "tiny", "--allow-dirty"]);
+    assert_eq!(provenance()["dirty"], true);
+    let card = std::fs::read_to_string(project.path("results/tiny/README.md")).unwrap();
+    assert!(card.contains("uncommitted"), "the card must say so");
+}
+
+#[test]
+fn registries_are_listed() {
+    let project = Project::new();
+    let (models_listed, tasks) =
+        (succeed(&project, &["list", "models"]), succeed(&project, &["list", "tasks"]));
+    for entry in models::MODELS {
+        assert!(models_listed.contains(&format!("{}: ", entry.name)), "{models_listed}");
+    }
+    for entry in data::TASKS {
+        assert!(tasks.contains(&format!("{}: ", entry.name)), "{tasks}");
+    }
+    for what in ["models", "tasks", "experiments", "claims"] {
+        let entries: Value = serde_json::from_str(&succeed(&project, &["list", what, "--json"])).unwrap();
+        assert!(entries.as_array().is_some_and(|entries| !entries.is_empty()), "{what}");
+    }
+    assert_eq!(
+        succeed(&project, &["list", "claims"]),
+        "gru-knows-parity  not judged  A GRU knows parity after 20 updates.\n\
+         nobody-asked      not judged  Nobody asked.\n"
+    );
+    assert_eq!(
+        succeed(&project, &["list", "experiments"]),
+        "tiny: Tiny\n    1 claim, at most 10 core-minutes\n"
+    );
+}
+
+#[test]
+fn a_dry_run_says_what_it_would_cost_and_computes_nothing() {
+    let project = Project::new();
+    let text = succeed(&project, &["run", "tiny", "--dry-run"]);
+    for part in [
+        "running-parity",
+        "first-cue-recall",
+        "rnn",
+        "gru",
+        "constant",
+        "tuning",
+        "evaluation",
+        "core-seconds",
+    ] {
+        assert!(text.contains(part), "no {part}: {text}");
+    }
+    let json: Value =
+        serde_json::from_str(&succeed(&project, &["run", "tiny", "--dry-run", "--json"])).unwrap();
+    // Tuning: 2 tasks x 2 networks x 2 rates x 1 seed. Evaluation: 3 networks' settings x 2 networks x 3 seeds, and
+    // the constant on 3 seeds.
+    assert_eq!(json["cells"], 8 + 18 + 3);
+    assert!(!project.path(".seqlab").exists());
+}
+
+#[test]
+fn a_run_ends_with_verdicts_and_the_place_of_the_card() {
+    let project = Project::new();
+    let text = succeed(&project, &["run", "tiny"]);
+    assert!(text.contains("gru-knows-parity"), "{text}");
+    assert!(text.contains("results/tiny/README.md"), "{text}");
+    let json: Value = serde_json::from_str(&succeed(&project, &["run", "tiny", "--json"])).unwrap();
+    assert_eq!(json["cells"]["reused"], 29);
+    assert_eq!(json["verdicts"][0]["id"], "gru-knows-parity");
+    assert!(succeed(&project, &["list", "claims"]).contains("gru-knows-parity  refuted"));
+
+    for command in ["explain", "cite"] {
+        let text = succeed(&project, &[command, "gru-knows-parity"]);
+        assert!(text.contains("refuted"), "{text}");
+    }
+    assert!(succeed(&project, &["cite", "nobody-asked"]).contains("not judged"));
+}
+
+#[test]
+fn a_status_follows_the_cells() {
+    let project = Project::new();
+    let json = |project: &Project| -> Value {
+        serde_json::from_str(&succeed(project, &["status", "tiny", "--json"])).unwrap()
+    };
+    assert_eq!(json(&project)["tiny"]["missing"], 29);
+    succeed(&project, &["run", "tiny"]);
+    assert_eq!(json(&project)["tiny"]["missing"], 0);
+    assert!(succeed(&project, &["status"]).contains("tiny"));
+}
+
+#[test]
+fn a_text_of_ones_own_trains_a_model_that_writes() {
+    let project = Project::new();
+    let lines: Vec<String> =
+        (0..4000).map(|number| format!("{number} times {number} is {}", number * number)).collect();
+    std::fs::write(project.path("my.txt"), lines.join("\n")).unwrap();
+    let sample = ["sample", "n-gram", "--corpus", "my.txt", "--characters", "80", "--seed", "3"];
+    let written = succeed(&project, &sample);
+    assert_eq!(written.chars().count(), 1 + 80 + 1, "{written}");
+    assert!(written.contains("times"), "{written}");
+    assert_eq!(succeed(&project, &sample), written, "the seed decides");
+    let network = ["sample", "gru", "--corpus", "my.txt", "--characters", "20", "--updates", "20"];
+    // The prompt is a line feed, and another ends the output.
+    assert_eq!(succeed(&project, &network).chars().count(), 1 + 20 + 1);
+    let stranger = project.seqlab(&[&sample[..], &["--prompt", "é"]].concat());
+    assert_eq!(stranger.code, Some(2));
+    assert!(stranger.errors.contains("'é'"), "{}", stranger.errors);
+}
+
+#[test]
+fn corpora_are_found_checked_and_named_when_damaged() {
+    let project = Project::new();
+    let verify = project.seqlab(&["data", "verify"]);
+    assert_eq!(verify.code, Some(1));
+    assert!(verify.output.contains("seqlab data fetch names"), "{}", verify.output);
+    let entry = data::corpus("names").unwrap();
+    let path = project.path("cache/seqlab").join(entry.file);
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(&path, "emma\n").unwrap();
+    let verify = project.seqlab(&["data", "verify", "names"]);
+    assert_eq!(verify.code, Some(1));
+    assert!(verify.output.contains("names.txt has sha256"), "{}", verify.output);
+    assert!(succeed(&project, &["data", "list"]).contains("names  (damaged)"));
+    let json: Value = serde_json::from_str(&succeed(&project, &["data", "list", "--json"])).unwrap();
+    assert_eq!(json.as_array().map(Vec::len), Some(data::CORPORA.len()));
+}
+
+#[test]
+fn a_missing_or_damaged_corpus_leaves_the_rest_running() {
+    let task = "\n[[task]]\nname = \"character-language-model\"\nversion = 1\ncorpus = \"names\"\n\
+                measure = { kind = \"train\", updates = 5, evaluate-every = 5 }\nparameters = 600\nbatch = 2\n";
+    let definition =
+        TINY.replace("\n[[model]]\nname = \"constant\"", &format!("{task}\n[[model]]\nname = \"constant\""));
+    let definition = definition.replace(
+        "tasks = [\"running-parity\"]",
+        "tasks = [\"running-parity\", \"character-language-model\"]",
+    );
+    let project = Project::with(&definition);
+    let ended = project.seqlab(&["run", "tiny"]);
+    assert_eq!(ended.code, Some(0), "{}", ended.errors);
+    assert!(ended.errors.contains("seqlab data fetch names"), "{}", ended.errors);
+
+    let path = project.path("cache/seqlab").join(data::corpus("names").unwrap().file);
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(&path, "emma\n").unwrap();
+    let ended = project.seqlab(&["run", "tiny"]);
+    assert!(ended.errors.contains("damaged") && ended.errors.contains("names.txt"), "{}", ended.errors);
+}
+
+#[test]
+fn the_reader_of_a_list_may_stop() {
+    let project = Project::new();
+    let mut command = project.command(&["list", "models", "--json"]);
+    let mut child =
+        command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    assert_eq!(output.status.code(), Some(0));
+}
+
+#[test]
+fn the_committed_schema_is_in_step() {
+    let text = succeed(&Project::new(), &["schema"]);
+    let committed = support::project_files(&["definition.schema.json"]);
+    let committed = committed.values().next().map(String::as_str).unwrap_or_default();
+    assert!(
+        text == committed,
+        "run `cargo run --release -- schema > experiments/definition.schema.json` and commit it"
+    );
+}
+
+/// The schema is written by hand where a registry does not fill it, so its keys are held against the parser's.
+#[test]
+fn the_schema_knows_the_keys_that_the_parser_knows() {
+    let schema: Value = serde_json::from_str(&succeed(&Project::new(), &["schema"])).unwrap();
+    let keys =
+        |value: &Value| -> Vec<String> { value["properties"].as_object().unwrap().keys().cloned().collect() };
+    let item = |name: &str| &schema["properties"][name]["items"];
+    let places: [(&str, Vec<String>); 7] = [
+        ("title = \"Tiny\"", keys(&schema)),
+        ("[tuning]", keys(&schema["properties"]["tuning"])),
+        ("[quick]", keys(&schema["properties"]["quick"])),
+        ("[[claim]]", keys(item("claim"))),
+        (
+            "[[claim.part]]\nkind = \"difference\"",
+            keys(&item("claim")["properties"]["part"]["items"]["oneOf"][1]),
+        ),
+        ("[[control]]", keys(item("control"))),
+        ("[[figure]]", keys(item("figure"))),
+    ];
+    for (place, mut known) in places {
+        // An unknown key makes the parser list the keys that it knows.
+        let definition = if TINY.contains(place) {
+            TINY.replacen(place, &format!("{place}\nzzz = 1"), 1)
+        } else {
+            format!("{TINY}\n{place}\nzzz = 1\n")
+        };
+        let project = Project::with(&definition);
+        let message = project.seqlab(&["show", "tiny"]).errors;
+        let listed = message.split("expected").nth(1).unwrap_or_else(|| panic!("{place}: {message}"));
+        let listed = listed.lines().next().unwrap_or_default();
+        let mut expected: Vec<String> = listed.split('`').skip(1).step_by(2).map(str::to_owned).collect();
+        expected.sort();
+        known.retain(|key| key != "kind" || expected.contains(key));
+        known.sort();
+        assert_eq!(known, expected, "{place}");
+    }
+}
