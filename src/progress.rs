@@ -93,7 +93,7 @@ impl Updates {
                 drop(writeln!(
                     std::io::stderr(),
                     "{name}: {updates}/{total} updates, validation {validation:.3}"
-                ))
+                ));
             });
         }
     }

@@ -81,7 +81,7 @@ impl Project {
 
     /// The committed step times of PyTorch; the file may be missing.
     pub(crate) fn bench(&self) -> PathBuf {
-        self.root.join("bench").join("pytorch-steps.csv")
+        self.root.join("bench/results/pytorch-steps.csv")
     }
 
     /// Everything that experiments need of this project and this machine.

@@ -10,6 +10,12 @@ use crate::project::Project;
 pub(crate) fn run() -> Result<Ending, Failure> {
     // The interrupt of a terminal reaches all its processes. It is the parent that ends its workers.
     ctrlc::set_handler(|| {}).context("no handler for interrupts")?;
+    // Matrix products then run here, under this thread's float mode, and not in a pool thread of their own.
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(1)
+        .use_current_thread()
+        .build_global()
+        .context("no pool of one thread")?;
     let workspace = Project::find()?.workspace(DeviceName::Flex.name())?;
     let (input, output) = (std::io::stdin().lock(), std::io::stdout().lock());
     experiment::worker(input, output, &workspace).context("the worker stops")?;

@@ -70,7 +70,7 @@ fn verify(corpora: &Corpora, entries: &[&'static CorpusEntry]) -> Result<Ending,
     for entry in entries {
         match corpora.verify(entry)? {
             CorpusStatus::Present { path } => {
-                output::line(format_args!("{}: intact, {}", entry.name, path.display()))
+                output::line(format_args!("{}: intact, {}", entry.name, path.display()));
             }
             CorpusStatus::Missing => {
                 output::line(format_args!("{0}: missing, get it with `seqlab data fetch {0}`", entry.name));

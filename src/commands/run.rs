@@ -36,12 +36,15 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<Ending, Failure> {
         set: arguments.set.clone(),
         corpus: arguments.corpus.clone(),
     };
-    let plan = Plan::new(&definition, &options, &workspace)?;
     let jobs = arguments.jobs.map_or(workspace.host.cores, usize::from);
     if arguments.dry_run {
-        dry_run(&plan, jobs, arguments.json);
+        // Where the time goes is to be seen even when it is too much.
+        let unlimited = Definition { core_seconds: f64::INFINITY, ..definition.clone() };
+        let plan = Plan::new(&unlimited, &options, &workspace)?;
+        dry_run(&plan, definition.core_seconds, jobs, arguments.json);
         return Ok(Ending::Success);
     }
+    let plan = Plan::new(&definition, &options, &workspace)?;
     if workspace.code.revision == "unknown" && plan.profile == Profile::Full {
         output::warning(
             "this is not a git repository, so the result cannot name the revision that it comes from",
@@ -123,7 +126,7 @@ fn compute(
 fn tell(event: &Event) {
     match event {
         Event::LeftOut { task, reason } => {
-            output::warning(format_args!("task `{task}` is left out: {reason}"))
+            output::warning(format_args!("task `{task}` is left out: {reason}"));
         }
         Event::Damaged { message } => output::warning(message),
         Event::Retried { cell, message } => {
@@ -291,11 +294,11 @@ fn compared(comparison: &Comparison) -> String {
 }
 
 /// Prints where the processor time would go.
-fn dry_run(plan: &Plan, jobs: usize, json: bool) {
+fn dry_run(plan: &Plan, budget: f64, jobs: usize, json: bool) {
     let estimate = plan.estimate();
     let cells: usize = estimate.iter().map(|row| row.cells).sum();
     let seconds: f64 = estimate.iter().map(|row| row.core_seconds).sum();
-    let Definition { name, core_seconds: budget, .. } = &plan.definition;
+    let name = &plan.definition.name;
     if json {
         let rows = estimate.iter().map(|row| {
             json!({
@@ -317,9 +320,14 @@ fn dry_run(plan: &Plan, jobs: usize, json: bool) {
     output::table(&std::iter::once(header).chain(estimate.iter().map(row)).collect::<Vec<_>>());
     let wall = std::time::Duration::try_from_secs_f64(seconds / jobs.max(1) as f64).unwrap_or_default();
     output::line(format_args!(
-        "{name}: {cells} cells, about {seconds:.0} core-seconds (at most {budget:.0}), {} on {jobs} cores",
+        "{name}: {cells} cells, about {seconds:.0} core-seconds, {} on {jobs} cores",
         progress::clock_face(wall)
     ));
+    if plan.complete && seconds > budget {
+        output::line(format_args!(
+            "this is over its `budget.core-seconds` of {budget:.0}, so it would be refused"
+        ));
+    }
     for (task, reason) in &plan.left_out {
         output::line(format_args!("left out: {task}: {reason}"));
     }

@@ -56,7 +56,9 @@ mod control {
         let value = value as u32;
         // SAFETY: loads MXCSR from a live local; only FTZ and DAZ differ from a value the processor reported,
         // so no reserved bit is set. Rust assumes default rounding and masks, which stay as they were.
-        unsafe { asm!("ldmxcsr [{}]", in(reg) &raw const value, options(nostack, readonly, preserves_flags)) };
+        unsafe {
+            asm!("ldmxcsr [{}]", in(reg) &raw const value, options(nostack, readonly, preserves_flags))
+        };
     }
 }
 

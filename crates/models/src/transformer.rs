@@ -122,7 +122,8 @@ impl Architecture for Transformer {
     }
 
     /// For each inner width, the feed-forward width in [2d, 6d] that comes nearest to the request; of these, one that is
-    /// off by the fewest whole per cent, and then the one nearest to the usual ratio of 4.
+    /// off by the fewest whole per cent, then the shared width itself, which needs no projections, and then the one
+    /// nearest to the usual ratio of 4.
     fn resized(self, width: usize, parameters: usize) -> Self {
         let sized =
             |inner_width: usize, feed_forward: usize| Self { inner_width, feed_forward, ..self.clone() };
@@ -137,7 +138,8 @@ impl Architecture for Transformer {
         larger.take_while(|&d| count(&sized(d, 2 * d)) <= parameters + parameters / 20).map(fitted).fold(
             fitted(self.heads),
             |best, size| {
-                let order = per_cent_off(&size).cmp(&per_cent_off(&best));
+                let off = per_cent_off(&size).cmp(&per_cent_off(&best));
+                let order = off.then((size.inner_width != width).cmp(&(best.inner_width != width)));
                 if order.then(skew(&size).total_cmp(&skew(&best))).is_lt() { size } else { best }
             },
         )

@@ -20,9 +20,9 @@ struct Family {
 }
 
 /// Networks that read one position after the other through fused kernels.
-const RECURRENT: Family = Family { update_seconds: 5e-4, training: 11e9, evaluation: 18e9, attends: false };
+const RECURRENT: Family = Family { update_seconds: 3e-4, training: 20e9, evaluation: 36e9, attends: false };
 /// Networks of attention: more and smaller products, and softmax.
-const ATTENTION: Family = Family { update_seconds: 3e-3, training: 4e9, evaluation: 6e9, attends: true };
+const ATTENTION: Family = Family { update_seconds: 2e-3, training: 6.5e9, evaluation: 10e9, attends: true };
 
 /// Seconds in which a counting model counts a million characters.
 const COUNTING_SECONDS: f64 = 0.5;
@@ -94,11 +94,11 @@ mod tests {
             batch: 16,
         };
         // By hand: of 20 positions 5% are supervised, with 8 classes: 9,600 + 0.05 * 256 a position, 320 positions.
-        let expected = 5e-4 + 3.0 * 320.0 * 9_612.8 / 11e9;
+        let expected = 3e-4 + 3.0 * 320.0 * 9_612.8 / 20e9;
         assert!((work.cost().update - expected).abs() < 1e-12, "{} {expected}", work.cost().update);
         // d = 20, so 80 for each of 10 pairs.
         let transformer = Work { model: "transformer", ..work };
-        let expected = 3e-3 + 3.0 * 320.0 * (9_612.8 + 800.0) / 4e9;
+        let expected = 2e-3 + 3.0 * 320.0 * (9_612.8 + 800.0) / 6.5e9;
         assert!((transformer.cost().update - expected).abs() < 1e-12);
         let counting = Work { model: "n-gram", trains: false, ..transformer };
         assert_eq!(counting.cost().update, 0.0);

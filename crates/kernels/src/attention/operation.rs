@@ -1,9 +1,9 @@
 //! The kernels as one burn operation with three parents, on the flex device.
 
-use crate::instruction_set::instruction_set;
 use super::kernel::{Backward, Forward, Problem, Sizes, View, ViewMut};
 use super::vector::dispatch;
 use super::{AttentionOptions, kernel};
+use crate::instruction_set::instruction_set;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;

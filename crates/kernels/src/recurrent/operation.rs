@@ -1,8 +1,8 @@
 //! The fused layer as one operation of burn's flex backend, with its own backward pass.
 
 use super::CellKind;
-use crate::instruction_set::instruction_set;
 use super::sequence::{self, Data, Layer, Parameters, Tape};
+use crate::instruction_set::instruction_set;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;

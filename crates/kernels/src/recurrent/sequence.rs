@@ -17,11 +17,11 @@
 
 use super::buffer::Buffer;
 use super::cell::{self, CellKind};
-use crate::instruction_set::InstructionSet;
 use super::product::{Panels, Rows, add_outer};
 #[cfg(target_arch = "x86_64")]
 use super::vector::{Avx2, Avx512};
 use super::vector::{Portable, Vector};
+use crate::instruction_set::InstructionSet;
 use core::ops::Range;
 
 /// Positions whose weight gradients are summed at once.
