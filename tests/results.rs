@@ -44,7 +44,7 @@ fn complaints(folder: &Path, definition: &Definition) -> Vec<String> {
     for verdict in &verdicts.claims {
         let at_the_run = provenance.rules.get(&verdict.id);
         let rule = definition.claims.iter().find(|rule| rule.id == verdict.id);
-        let unchanged = rule.is_some_and(|rule| at_the_run == Some(&analysis::rule_digest(rule)));
+        let unchanged = rule.is_some_and(|rule| at_the_run == Some(&rule.digest()));
         let shown = card.contains("changed after the run");
         check(
             unchanged || shown,

@@ -34,7 +34,8 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<Ending, Failure> {
         seeds: arguments.seeds.clone(),
         filter: arguments.filter.clone(),
         set: arguments.set.clone(),
-        corpus: arguments.corpus.clone(),
+        // The name of a text goes into the keys of cells, and workers may run elsewhere.
+        corpus: arguments.corpus.as_ref().map(std::path::absolute).transpose().context("no such path")?,
     };
     let jobs = arguments.jobs.map_or(workspace.host.cores, usize::from);
     if arguments.dry_run {

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use record::definition::{BudgetKind, Combine, Part, Scale, Side};
+use record::metric::larger_is_better;
 use record::verdict::{Regime as Row, RegimeDecision};
 
 use crate::statistics::{
     self, Decision, Estimate, Refutation, Regime, StatisticsError, clopper_pearson, mean,
     proportion_standard_error, seeds_and_blocks, shortfall, wilson,
 };
-use crate::tables::{Place, Query, Tables, place_name, places, smaller_is_better};
+use crate::tables::{Place, Query, Tables, place_name, places};
 
 /// Clean repeats that a comparison of times needs.
 pub(crate) const MINIMUM_REPEATS: usize = 15;
@@ -459,7 +460,7 @@ fn best_on_validation<'a>(
         let score = tables.validation(task, model, metric, place).ok_or_else(|| {
             format!("no validation `{metric}` for {model} on {task} at {}", place_name(place))
         })?;
-        let score = if smaller_is_better(metric) { -score } else { score };
+        let score = if larger_is_better(metric) { score } else { -score };
         if best.is_none_or(|(_, other)| score > other) {
             best = Some((model, score));
         }

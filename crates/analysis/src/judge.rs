@@ -62,16 +62,6 @@ pub fn judge_tables(definition: &Definition, tables: &Tables) -> Verdicts {
     }
 }
 
-/// blake3 of a rule: what is stored beside a result, so that a later change of the rule shows.
-///
-/// # Panics
-/// Never: a rule holds plain values.
-#[must_use]
-pub fn rule_digest(rule: &ClaimRule) -> String {
-    let value = serde_json::to_value(rule).expect("a rule holds plain values");
-    record::digest(value.to_string().as_bytes())
-}
-
 fn claim(rule: &ClaimRule, tables: &Tables, controls: &[ControlOutcome], level: f64) -> ClaimVerdict {
     let controls: Vec<ControlOutcome> =
         controls.iter().filter(|control| rule.controls.contains(&control.name)).cloned().collect();
@@ -114,7 +104,7 @@ fn claim(rule: &ClaimRule, tables: &Tables, controls: &[ControlOutcome], level: 
     ClaimVerdict {
         id: rule.id.clone(),
         version: rule.version,
-        rule_digest: rule_digest(rule),
+        rule_digest: rule.digest(),
         ending,
         because,
         answer,

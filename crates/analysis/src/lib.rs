@@ -11,5 +11,5 @@ mod tables;
 #[cfg(test)]
 mod tests;
 
-pub use judge::{AnalysisError, judge, judge_tables, rule_digest};
+pub use judge::{AnalysisError, judge, judge_tables};
 pub use tables::{PytorchStep, Tables};

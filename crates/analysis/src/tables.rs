@@ -154,11 +154,6 @@ pub(crate) fn place_name(place: &Place) -> String {
     parts.join(" ")
 }
 
-/// Metrics of which less is better; of all others, more is.
-pub(crate) fn smaller_is_better(metric: &str) -> bool {
-    ["cross-entropy", "mean-squared-error"].iter().any(|name| metric.starts_with(name))
-}
-
 /// `bench/results/pytorch-steps.csv`: columns `model,time,seconds`, one row a repeat.
 fn read_pytorch(path: &Path) -> Result<Vec<PytorchStep>, RecordError> {
     let text = std::fs::read_to_string(path)

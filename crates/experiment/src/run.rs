@@ -302,10 +302,7 @@ fn provenance(
         }
     }
     let definition = &plan.definition;
-    let rules = definition.claims.iter().map(|rule| {
-        let value = serde_json::to_value(rule).expect("a rule holds plain values");
-        (rule.id.clone(), record::digest(value.to_string().as_bytes()))
-    });
+    let rules = definition.claims.iter().map(|rule| (rule.id.clone(), rule.digest()));
     let (code, host) = (&workspace.code, &workspace.host);
     Provenance {
         experiment: definition.name.clone(),

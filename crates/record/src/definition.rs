@@ -223,6 +223,18 @@ pub struct ClaimRule {
     pub parts: Vec<Part>,
 }
 
+impl ClaimRule {
+    /// blake3 of the rule: what is stored beside a result, so that a later change of the rule shows.
+    ///
+    /// # Panics
+    /// Never: a rule holds plain values.
+    #[must_use]
+    pub fn digest(&self) -> String {
+        let value = serde_json::to_value(self).expect("a rule holds plain values");
+        crate::digest(value.to_string().as_bytes())
+    }
+}
+
 /// An expected verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -6,6 +6,7 @@
 pub mod cell;
 pub mod claims;
 pub mod definition;
+pub mod metric;
 pub mod provenance;
 pub mod spelled;
 pub mod store;

@@ -5,15 +5,13 @@ use std::collections::BTreeMap;
 use analysis::statistics::{SHOWN_LEVEL, mean};
 use record::cell::Outcome;
 use record::definition::{Definition, Figure, FigureKind, ModelArm, Role};
+use record::metric::{is_accuracy, larger_is_better};
 use record::table::CurveTableRow;
 
 use crate::ReportError;
 use crate::number::{count, number, tick};
 use crate::svg::{Axis, DotChart, DotRow, LineChart, Point, Series, Style};
-use crate::tables::{
-    EVALUATION, Query, Tables, distinct, is_accuracy, larger_is_better, natural, setting_value,
-    setting_without,
-};
+use crate::tables::{EVALUATION, Query, Tables, distinct, natural, setting_value, setting_without};
 
 /// Draws one figure; `None` where no row says anything about it, as when its task was left out.
 pub(crate) fn draw(

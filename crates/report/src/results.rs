@@ -57,7 +57,7 @@ pub(crate) fn changed_after_the_run(
     provenance: &Provenance,
 ) -> bool {
     let at_the_run = provenance.rules.get(&verdict.id).unwrap_or(&verdict.rule_digest);
-    *at_the_run != verdict.rule_digest || rule.is_none_or(|rule| analysis::rule_digest(rule) != *at_the_run)
+    *at_the_run != verdict.rule_digest || rule.is_none_or(|rule| rule.digest() != *at_the_run)
 }
 
 /// `commit 1a2b3c4`, and whether there was more than that commit holds.

@@ -3,14 +3,13 @@
 use analysis::statistics::RestrictedMean;
 use record::cell::Outcome;
 use record::definition::{Definition, ModelArm};
+use record::metric::larger_is_better;
 use serde::Serialize;
 
 use crate::figure::{longest_solved, name_with_role, seeds_in_words};
 use crate::grid::Grid;
 use crate::number::{count, duration, estimate, number};
-use crate::tables::{
-    EVALUATION, Mean, Query, Sample, Seed, Tables, base, distinct, larger_is_better, natural, setting_value,
-};
+use crate::tables::{EVALUATION, Mean, Query, Sample, Seed, Tables, base, distinct, natural, setting_value};
 
 /// All result tables of one task.
 #[derive(Serialize)]

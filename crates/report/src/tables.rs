@@ -8,6 +8,7 @@ use analysis::statistics::{
     Interval, SHOWN_LEVEL, mean, proportion_standard_error, standard_error_of_mean, wilson,
 };
 use record::cell::Outcome;
+use record::metric::is_accuracy;
 use record::table::{CurveTableRow, RunRow, TimingRow, read_curves, read_runs, read_timing};
 
 use crate::ReportError;
@@ -181,16 +182,6 @@ impl Sample {
             .iter()
             .filter(|seed| matches!(seed.outcome, Outcome::Ok | Outcome::NotSolved) && seed.value.is_finite())
     }
-}
-
-/// Whether a metric is a fraction of answers that are right.
-pub(crate) fn is_accuracy(metric: &str) -> bool {
-    metric.starts_with("accuracy")
-}
-
-/// Whether more of a metric is better; of losses, errors and costs it is not.
-pub(crate) fn larger_is_better(metric: &str) -> bool {
-    is_accuracy(metric) || metric == "solved" || metric == "longest"
 }
 
 /// A metric without the budget at which it was read: `cross-entropy` of `cross-entropy@multiply-adds`.

@@ -167,7 +167,7 @@ pub(crate) fn verdicts(definition: &Definition) -> Verdicts {
         ClaimVerdict {
             id: rule.id.clone(),
             version: rule.version,
-            rule_digest: analysis::rule_digest(rule),
+            rule_digest: rule.digest(),
             ending,
             because: because.into(),
             answer: answer.into(),
@@ -422,7 +422,7 @@ pub(crate) fn provenance(definition: &Definition) -> Provenance {
         revision: "4f0c2d1e9b8a7766554433221100ffeeddccbbaa".into(),
         dirty: false,
         definition: definition.digest.clone(),
-        rules: definition.claims.iter().map(|rule| (rule.id.clone(), analysis::rule_digest(rule))).collect(),
+        rules: definition.claims.iter().map(|rule| (rule.id.clone(), rule.digest())).collect(),
         runs: "00".repeat(32),
         corpora: BTreeMap::from([("tiny-shakespeare".into(), "ab".repeat(32))]),
         left_out: BTreeMap::from([(

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use record::definition::Definition;
+use record::metric::larger_is_better;
 use record::provenance::Provenance;
 use record::spelled::spell;
 use serde::Serialize;
@@ -11,7 +12,7 @@ use crate::figure::name_with_role;
 use crate::grid::Grid;
 use crate::number::number;
 use crate::scores::{mean_in_words, metrics_in_use};
-use crate::tables::{COMMON_RATE, EVALUATION, Query, TUNING, Tables, distinct, larger_is_better, natural};
+use crate::tables::{COMMON_RATE, EVALUATION, Query, TUNING, Tables, distinct, natural};
 
 /// The tuning of one task.
 #[derive(Serialize)]

@@ -1,0 +1,13 @@
+//! What tables need to know of a metric: which way is better.
+
+/// Whether a metric is a fraction of answers that are right.
+#[must_use]
+pub fn is_accuracy(metric: &str) -> bool {
+    metric.starts_with("accuracy")
+}
+
+/// Whether more of a metric is better; of losses, errors and costs it is not.
+#[must_use]
+pub fn larger_is_better(metric: &str) -> bool {
+    is_accuracy(metric) || metric == "solved" || metric == "longest"
+}
