@@ -57,8 +57,8 @@ mod control {
         // SAFETY: loads MXCSR from a live local; only FTZ and DAZ differ from a value the processor reported,
         // so no reserved bit is set. Rust assumes default rounding and masks, which stay as they were.
         unsafe {
-            asm!("ldmxcsr [{}]", in(reg) &raw const value, options(nostack, readonly, preserves_flags))
-        };
+            asm!("ldmxcsr [{}]", in(reg) &raw const value, options(nostack, readonly, preserves_flags));
+        }
     }
 }
 

@@ -1,9 +1,10 @@
 //! The models, one file each; [`MODELS`] lists them.
 //!
-//! A network's file holds its settings, which implement [`Architecture`], and its body; one line in the list registers
-//! it. A model that counts instead of descending implements [`sequence::Learner`] itself and [`Counting`].
+//! A network's file holds its settings, which implement [`Architecture`], and its body; a `mod` line and one in the list
+//! register it. A model that counts instead of descending implements [`sequence::Learner`] itself and [`Counting`].
 
 mod architecture;
+mod causal_convolution;
 mod counting;
 mod floors;
 mod gru;
@@ -36,6 +37,7 @@ pub static MODELS: &[ModelEntry] = &[
     ModelEntry::network::<Lstm>(),
     ModelEntry::network::<Gru>(),
     ModelEntry::network::<Transformer>(),
+    ModelEntry::network::<causal_convolution::CausalConvolution>(),
     ModelEntry::counting::<NGramConfig>(),
     ModelEntry::counting::<ConstantConfig>(),
     ModelEntry::counting::<UniformConfig>(),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use analysis::statistics::{SHOWN_LEVEL, mean};
 use record::cell::Outcome;
 use record::definition::{Definition, Figure, FigureKind, ModelArm, Role};
-use record::metric::{is_accuracy, larger_is_better};
+use record::metric::is_accuracy;
 use record::table::CurveTableRow;
 
 use crate::ReportError;
@@ -329,10 +329,13 @@ impl Plot<'_> {
 
     fn subtitle(&self, notes: &[String]) -> String {
         let fixed = record::label(&self.figure.at);
+        let metric = &self.figure.metric;
+        let loss = ["cross-entropy", "mean-squared-error"].iter().any(|name| metric.starts_with(name));
+        let less = if loss { "less is better" } else { "" };
         let parts: Vec<&str> = notes
             .iter()
             .map(String::as_str)
-            .chain(Some(fixed.as_str()).filter(|text| !text.is_empty()))
+            .chain([less, fixed.as_str()].into_iter().filter(|text| !text.is_empty()))
             .collect();
         parts.join("; ")
     }
@@ -364,11 +367,7 @@ impl Plot<'_> {
         };
         let (low, high) = widen(low, high, 0.03, log);
         let ticks = if log { log_ticks(low, high) } else { linear_ticks(low, high) };
-        let better = if larger_is_better(metric) { "" } else { ", less is better" };
-        let known = metric.starts_with("cross-entropy") || metric.starts_with("mean-squared-error");
-        let label =
-            if known { format!("{}{better}", self.figure.y_label) } else { self.figure.y_label.clone() };
-        Axis { label, low, high, log, ticks }
+        Axis { label: self.figure.y_label.clone(), low, high, log, ticks }
     }
 }
 
