@@ -329,13 +329,20 @@ mod tests {
 
     #[test]
     fn the_solver_keeps_the_usual_shape() {
-        // Sizes of the experiments. A size is met within 1%, with a ratio near the usual 4 of feed-forward to inner width.
-        for (parameters, width) in [(10_000, 32), (20_000, 32), (30_000, 32), (100_000, 64), (1_000_000, 128)]
-        {
+        // Sizes of the experiments. A size is met within 1%, with a feed-forward layer of 2 to 6 times the inner width; the
+        // inner width is the shared one where that is possible, by hand: at d = 32, 8,832 + 130 f parameters.
+        for (parameters, width, inner_width) in [
+            (10_000, 32, None),
+            (20_000, 32, Some(32)),
+            (30_000, 32, Some(32)),
+            (100_000, 64, Some(64)),
+            (1_000_000, 128, None),
+        ] {
             let size = Transformer::default().resized(width, parameters);
             assert!(size.body_parameters(width).abs_diff(parameters) * 100 <= parameters, "{size:?}");
             let ratio = size.feed_forward as f64 / size.inner_width as f64;
-            assert!((3.0..5.4).contains(&ratio), "{parameters}: {size:?}");
+            assert!((2.0..=6.0).contains(&ratio), "{parameters}: {size:?}");
+            assert!(inner_width.is_none_or(|inner_width| size.inner_width == inner_width), "{size:?}");
             assert!(size.inner_width.is_multiple_of(size.heads));
         }
     }
