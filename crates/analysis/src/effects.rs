@@ -8,7 +8,7 @@ use record::verdict::{Regime as Row, RegimeDecision};
 
 use crate::statistics::{
     self, Decision, Estimate, Refutation, Regime, StatisticsError, clopper_pearson, mean,
-    proportion_standard_error, seeds_and_blocks, shortfall, wilson,
+    proportion_standard_error, seeds_and_blocks, shortfall, welch, wilson,
 };
 use crate::tables::{Place, Query, Tables, place_name, places};
 
@@ -326,13 +326,10 @@ fn step_time(
         decision = Decision::Inconclusive;
         notes.push(format!("{} clean repeats, {MINIMUM_REPEATS} are needed", logs.len()));
     }
-    let pytorch: Vec<f64> = tables
-        .pytorch_seconds(model, place)
-        .iter()
-        .zip(tables.pytorch_seconds(against, place))
-        .map(|(a, b)| (b / a).ln())
-        .collect();
-    if let Ok(theirs) = mean(&pytorch, level, 0.0) {
+    // Repeats of two models have nothing in common but their number, so they are not paired.
+    let pytorch =
+        |model| -> Vec<f64> { tables.pytorch_seconds(model, place).into_iter().map(f64::ln).collect() };
+    if let Ok(theirs) = welch(&pytorch(against), &pytorch(model), level, 0.0) {
         let ratio = theirs.from_scale(statistics::Scale::Log);
         let said = format!(
             "with PyTorch's step times {:.2} [{:.2}, {:.2}]",
