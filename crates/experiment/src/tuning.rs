@@ -1,11 +1,12 @@
-//! Which rate an arm is evaluated at: the best mean validation score over the tuning seeds.
+//! Which rate an arm is evaluated at: the one that solves the task soonest at every tuning seed, or else the one with the
+//! best mean validation score.
 
 use std::collections::BTreeMap;
 
 use record::cell::{CellRecord, Outcome};
 
 use crate::ExperimentError;
-use crate::measurements::VALIDATION;
+use crate::measurements::{FIT, VALIDATION};
 use crate::plan::{Plan, PlannedCell, Rates};
 use crate::tables::Records;
 
@@ -34,10 +35,32 @@ pub(crate) fn tune(
     }
 }
 
-/// Rates of one arm, ascending, with their mean validation score; none where a seed diverged or failed.
-pub(crate) type Scores = Vec<(f64, Option<f64>)>;
+/// Rates of one arm, ascending, with what they reached; none where a seed diverged or failed.
+pub(crate) type Scores = Vec<(f64, Option<Score>)>;
 
-/// Mean validation scores of all tuning cells, by task and model.
+/// What one rate reached: the mean over its seeds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Score {
+    /// The primary metric on validation.
+    pub(crate) validation: f64,
+    /// Updates until the task was solved; none unless every seed solved it.
+    pub(crate) updates_to_solve: Option<f64>,
+}
+
+impl Score {
+    /// Training ends when a task is solved, so beyond that point the score is chance, and only the updates compare.
+    fn better_than(&self, other: &Self, larger_is_better: bool) -> bool {
+        match (self.updates_to_solve, other.updates_to_solve) {
+            (Some(own), Some(other)) => own < other,
+            (Some(_), None) => true,
+            (None, Some(_)) => false,
+            (None, None) if larger_is_better => self.validation > other.validation,
+            (None, None) => self.validation < other.validation,
+        }
+    }
+}
+
+/// Mean scores of all tuning cells, by task and model.
 pub(crate) fn scores(cells: &[PlannedCell], records: &Records) -> ArmScores {
     let mut single = ArmScores::new();
     for cell in cells {
@@ -51,25 +74,40 @@ pub(crate) fn scores(cells: &[PlannedCell], records: &Records) -> ArmScores {
 /// The mean over the seeds of each rate.
 fn means(mut single: Scores) -> Scores {
     single.sort_by(|(one, _), (other, _)| one.total_cmp(other));
-    let mean = |seeds: &[(f64, Option<f64>)]| {
-        let sum: Option<f64> = seeds.iter().map(|(_, score)| *score).sum();
-        (seeds[0].0, sum.map(|sum| sum / seeds.len() as f64))
+    let mean = |seeds: &[(f64, Option<Score>)]| {
+        let scores: Option<Vec<Score>> = seeds.iter().map(|(_, score)| *score).collect();
+        let mean = scores.map(|scores| {
+            let count = scores.len() as f64;
+            let updates: Option<f64> = scores.iter().map(|score| score.updates_to_solve).sum();
+            Score {
+                validation: scores.iter().map(|score| score.validation).sum::<f64>() / count,
+                updates_to_solve: updates.map(|updates| updates / count),
+            }
+        });
+        (seeds[0].0, mean)
     };
     single.chunk_by(|(one, _), (other, _)| one == other).map(mean).collect()
 }
 
-/// The primary metric on validation, which is the first row; none for a run that diverged.
-fn score(record: &CellRecord) -> Option<f64> {
-    let row = record.rows.iter().find(|row| row.split == VALIDATION)?;
-    (row.outcome == Outcome::Ok && row.value.is_finite()).then_some(row.value)
+/// The primary metric on validation, which is the first row, and the updates to solve; none for a run that diverged.
+fn score(record: &CellRecord) -> Option<Score> {
+    let value = |split: &str, metric: Option<&str>| {
+        let row = record
+            .rows
+            .iter()
+            .find(|row| row.split == split && metric.is_none_or(|metric| row.metric == metric))?;
+        (row.outcome == Outcome::Ok && row.value.is_finite()).then_some(row.value)
+    };
+    let updates_to_solve = value(FIT, Some("updates-to-solve"));
+    value(VALIDATION, None).map(|validation| Score { validation, updates_to_solve })
 }
 
-/// The rate with the best score, the smaller of two as good; the smallest where no run survived.
-fn winner(scores: &[(f64, Option<f64>)], larger_is_better: bool) -> Option<f64> {
-    let mut best: Option<(f64, f64)> = None;
+/// The best rate, the smaller of two as good; the smallest where no run survived.
+fn winner(scores: &[(f64, Option<Score>)], larger_is_better: bool) -> Option<f64> {
+    let mut best: Option<(f64, Score)> = None;
     for &(rate, score) in scores {
         let Some(score) = score else { continue };
-        if best.is_none_or(|(_, other)| if larger_is_better { score > other } else { score < other }) {
+        if best.is_none_or(|(_, other)| score.better_than(&other, larger_is_better)) {
             best = Some((rate, score));
         }
     }
@@ -132,9 +170,14 @@ fn winners(scores: &ArmScores, larger_is_better: impl Fn(&str) -> bool) -> Rates
 mod tests {
     use super::*;
 
+    fn reached(validation: f64, updates_to_solve: Option<f64>) -> Option<Score> {
+        Some(Score { validation, updates_to_solve })
+    }
+
     #[test]
     fn the_best_mean_wins_and_ties_go_to_the_smaller_rate() {
-        let scores = [(0.001, Some(0.7)), (0.003, Some(0.9)), (0.01, Some(0.9)), (0.03, None)];
+        let of = |validation| reached(validation, None);
+        let scores = [(0.001, of(0.7)), (0.003, of(0.9)), (0.01, of(0.9)), (0.03, None)];
         assert_eq!(winner(&scores, true), Some(0.003));
         assert_eq!(winner(&scores, false), Some(0.001));
         // Where every run diverged, the smallest rate is the best guess.
@@ -143,9 +186,32 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_at_which_one_seed_diverged_has_no_score() {
-        let single = vec![(0.01, Some(0.5)), (0.001, Some(0.25)), (0.001, Some(0.75)), (0.01, None)];
-        assert_eq!(means(single), [(0.001, Some(0.5)), (0.01, None)]);
+    fn of_rates_that_solve_the_task_the_soonest_wins() {
+        let scores = [
+            (0.001, reached(1.0, Some(400.0))),
+            (0.003, reached(0.96, Some(150.0))),
+            (0.01, reached(0.999, None)),
+            (0.03, reached(0.97, Some(150.0))),
+        ];
+        assert_eq!(winner(&scores, true), Some(0.003));
+        assert_eq!(winner(&scores[..1], true), Some(0.001));
+        assert_eq!(winner(&scores[2..3], true), Some(0.01));
+    }
+
+    #[test]
+    fn a_rate_at_which_one_seed_diverged_has_no_score_and_one_that_one_seed_solved_did_not_solve() {
+        let single = vec![
+            (0.01, reached(0.5, None)),
+            (0.001, reached(0.25, Some(50.0))),
+            (0.001, reached(0.75, None)),
+            (0.01, None),
+            (0.1, reached(1.0, Some(50.0))),
+            (0.1, reached(1.0, Some(100.0))),
+        ];
+        assert_eq!(
+            means(single),
+            [(0.001, reached(0.5, None)), (0.01, None), (0.1, reached(1.0, Some(75.0)))]
+        );
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //!
 //! - [`recurrent`]: a whole recurrent sequence (simple, LSTM, GRU) in one operation.
 //! - [`attention`]: tiled attention that never stores the `time x time` score matrix.
+//! - [`layer_norm`]: layer normalisation.
 //! - [`float_mode`]: the one scoped guard that flushes denormal numbers to zero.
 //! - [`instruction_set`]: which vector instructions the fused implementations use.
 //!
@@ -9,6 +10,9 @@
 //! of ordinary burn operations, and the tests hold the two against each other.
 
 pub mod attention;
+mod device;
 pub mod float_mode;
 pub mod instruction_set;
+pub mod layer_norm;
 pub mod recurrent;
+mod vector;

@@ -15,10 +15,11 @@ use burn::module::{Module, Param};
 use burn::nn::{LayerNorm, Linear};
 use burn::tensor::activation::relu;
 use burn::tensor::{Tensor, TensorData};
-use kernels::attention::{AttentionOptions, attention};
+use kernels::attention::{AttentionOptions, self_attention};
+use kernels::layer_norm::layer_norm;
 use sequence::Interface;
 use serde::{Deserialize, Serialize};
-use training::{Body, BodyContext, Initialiser};
+use training::{Body, BodyContext, Initialiser, LAYER_NORM_EPSILON};
 
 use crate::Architecture;
 use crate::architecture::nearest;
@@ -208,23 +209,23 @@ impl Body for TransformerBody {
         for block in &self.blocks {
             hidden = match self.settings.norm {
                 NormPlacement::Pre => {
-                    let normed = block.attention_norm.forward(hidden.clone());
+                    let normed = normalised(&block.attention_norm, hidden.clone());
                     let hidden =
                         hidden + context.dropout(block.attend(normed, self.settings.heads, &options));
-                    let normed = block.feed_forward_norm.forward(hidden.clone());
+                    let normed = normalised(&block.feed_forward_norm, hidden.clone());
                     hidden + context.dropout(block.feed_forward(normed))
                 }
                 NormPlacement::Post => {
                     let attended =
                         context.dropout(block.attend(hidden.clone(), self.settings.heads, &options));
-                    let hidden = block.attention_norm.forward(hidden + attended);
+                    let hidden = normalised(&block.attention_norm, hidden + attended);
                     let fed = context.dropout(block.feed_forward(hidden.clone()));
-                    block.feed_forward_norm.forward(hidden + fed)
+                    normalised(&block.feed_forward_norm, hidden + fed)
                 }
             };
         }
         if let Some(norm) = &self.final_norm {
-            hidden = norm.forward(hidden);
+            hidden = normalised(norm, hidden);
         }
         apply(self.output.as_ref(), hidden)
     }
@@ -285,13 +286,7 @@ impl Transformer {
 impl Block {
     /// `[batch, time, d]` -> `[batch, time, d]`.
     fn attend(&self, inputs: Tensor<3>, heads: usize, options: &AttentionOptions) -> Tensor<3> {
-        let [batch, time, d] = inputs.dims();
-        let packed = self.query_key_value.forward(inputs); // [batch, time, 3 d]
-        let [query, key, value] = [0, 1, 2].map(|part| {
-            let part = packed.clone().narrow(2, part * d, d);
-            part.reshape([batch, time, heads, d / heads]).swap_dims(1, 2) // [batch, heads, time, d / heads]
-        });
-        let attended = attention(query, key, value, options).swap_dims(1, 2).reshape([batch, time, d]);
+        let attended = self_attention(self.query_key_value.forward(inputs), heads, options);
         self.attention_output.forward(attended)
     }
 
@@ -306,6 +301,13 @@ fn apply(linear: Option<&Linear>, inputs: Tensor<3>) -> Tensor<3> {
         Some(linear) => linear.forward(inputs),
         None => inputs,
     }
+}
+
+/// `[batch, time, d]`, normalised over the last dimension.
+fn normalised(norm: &LayerNorm, inputs: Tensor<3>) -> Tensor<3> {
+    let gamma = norm.gamma.val();
+    let beta = norm.beta.as_ref().map_or_else(|| gamma.zeros_like(), Param::val);
+    layer_norm(inputs, gamma, beta, LAYER_NORM_EPSILON)
 }
 
 /// `[time, d]`: sin(t / 10000^(2i/d)) at even values 2i, cos of the same at odd ones (Vaswani et al. 2017, section 3.5).

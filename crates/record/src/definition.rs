@@ -32,6 +32,9 @@ pub struct Definition {
     pub version: u32,
     /// Evaluation seeds of each cell, unless the task says otherwise.
     pub seeds: u32,
+    /// Which of the version's seeds are drawn for evaluation.
+    #[serde(skip)]
+    pub seed_range: SeedRange,
     /// Processor time that the full profile may take, in seconds.
     pub core_seconds: f64,
     /// Width of embedding and read-out, shared by all models.
@@ -52,6 +55,29 @@ pub struct Definition {
     pub claims: Vec<ClaimRule>,
     /// Figures of the card.
     pub figures: Vec<Figure>,
+}
+
+/// The seeds of a version of an experiment, apart from each other by purpose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SeedRange {
+    /// What is judged.
+    Evaluation,
+    /// The quick profile, so that nobody sees what will be judged before the rules are final.
+    Quick,
+    /// Choosing rates.
+    Tuning,
+}
+
+impl SeedRange {
+    /// Its seeds, by index within the version.
+    #[must_use]
+    pub fn indices(self) -> std::ops::Range<u64> {
+        match self {
+            Self::Evaluation => 0..800,
+            Self::Quick => 800..900,
+            Self::Tuning => 900..1000,
+        }
+    }
 }
 
 /// How learning rates are chosen: the same trials for every arm, on validation data.
@@ -83,6 +109,9 @@ pub struct Quick {
     #[serde(default)]
     pub tasks: std::collections::BTreeMap<String, toml::Table>,
 }
+
+/// Seeds that a version of an experiment has.
+const SEEDS_A_VERSION: u64 = 1000;
 
 fn one() -> u32 {
     1
@@ -151,6 +180,8 @@ pub struct ModelArm {
     pub tasks: Vec<String>,
     /// What part it plays.
     pub role: Role,
+    /// What is measured of this model beyond the others, by kind of measurement.
+    pub measure: std::collections::BTreeMap<String, Settings>,
 }
 
 /// Something that must hold, or the claims that lean on it are void.
@@ -538,10 +569,12 @@ struct ModelKeys {
     tasks: Vec<String>,
     #[serde(default)]
     role: Role,
+    #[serde(default)]
+    measure: std::collections::BTreeMap<String, Settings>,
 }
 
 /// Keys of a `[[model]]` beside the model's own settings.
-pub const MODEL_KEYS: &[&str] = &["name", "label", "tasks", "role"];
+pub const MODEL_KEYS: &[&str] = &["name", "label", "tasks", "role", "measure"];
 
 impl Definition {
     /// Reads a definition.
@@ -582,6 +615,7 @@ impl Definition {
             limits: file.limits,
             version: file.version,
             seeds: file.seeds,
+            seed_range: SeedRange::Evaluation,
             core_seconds: file.budget.core_seconds,
             width: file.width,
             training: file.training,
@@ -611,19 +645,39 @@ impl Definition {
     /// Evaluation seeds of a task, drawn from the version so that a new version judges on fresh ones.
     #[must_use]
     pub fn evaluation_seeds(&self, task: &TaskArm) -> Vec<u64> {
-        let count = u64::from(task.seeds.unwrap_or(self.seeds));
-        (0..count).map(|index| u64::from(self.version) * 1000 + index).collect()
+        self.seeds_of(self.seed_range, 0..u64::from(task.seeds.unwrap_or(self.seeds)))
     }
 
     /// Tuning seeds, apart from all evaluation seeds.
     #[must_use]
     pub fn tuning_seeds(&self) -> Vec<u64> {
-        (0..u64::from(self.tuning.seeds)).map(|index| u64::from(self.version) * 1000 + 900 + index).collect()
+        self.seeds_of(SeedRange::Tuning, 0..u64::from(self.tuning.seeds))
+    }
+
+    /// Seeds of this version by purpose and index.
+    #[must_use]
+    pub fn seeds_of(&self, range: SeedRange, indices: std::ops::Range<u64>) -> Vec<u64> {
+        let first = u64::from(self.version) * SEEDS_A_VERSION + range.indices().start;
+        indices.map(|index| first + index).collect()
     }
 
     fn check_references(&self) -> Result<(), String> {
-        if self.seeds == 0 || self.tuning.rates.is_empty() {
-            return Err("`seeds` and `tuning.rates` must not be empty".to_owned());
+        if self.tuning.rates.is_empty() {
+            return Err("`tuning.rates` must not be empty".to_owned());
+        }
+        let tasks = self.tasks.iter().map(|task| (format!("[[task]] `{}`", task.label), task.seeds));
+        let counts = [
+            ("top".to_owned(), SeedRange::Evaluation, Some(self.seeds)),
+            ("[quick]".to_owned(), SeedRange::Quick, Some(self.quick.seeds)),
+            ("[tuning]".to_owned(), SeedRange::Tuning, Some(self.tuning.seeds)),
+        ];
+        let counts =
+            counts.into_iter().chain(tasks.map(|(place, count)| (place, SeedRange::Evaluation, count)));
+        for (place, range, count) in counts {
+            let most = range.indices().end - range.indices().start;
+            if count.is_some_and(|count| count == 0 || u64::from(count) > most) {
+                return Err(format!("{place}: `seeds` must be from 1 to {most}"));
+            }
         }
         if !self.tuning.rates.is_sorted() || self.tuning.rates.iter().any(|&rate| rate <= 0.0) {
             return Err("`tuning.rates` must be positive and ascending".to_owned());
@@ -736,6 +790,7 @@ fn model_arm(mut table: toml::Table) -> Result<ModelArm, String> {
         settings,
         tasks: keys.tasks,
         role: keys.role,
+        measure: keys.measure,
     })
 }
 
@@ -841,10 +896,12 @@ rate = 0.5
     }
 
     #[test]
-    fn seeds_come_from_the_version_and_tuning_has_its_own() {
-        let definition = parse(GOOD).unwrap();
+    fn seeds_come_from_the_version_and_every_purpose_has_its_own() {
+        let mut definition = parse(GOOD).unwrap();
         assert_eq!(definition.evaluation_seeds(&definition.tasks[0]), [3000, 3001]);
         assert_eq!(definition.tuning_seeds(), [3900, 3901]);
+        definition.seed_range = SeedRange::Quick;
+        assert_eq!(definition.evaluation_seeds(&definition.tasks[0]), [3800, 3801]);
     }
 
     #[test]
@@ -863,6 +920,8 @@ rate = 0.5
             ),
             ("kind = \"staircase\", ", "", "`measure` needs a `kind`"),
             ("rates = [0.001, 0.01]", "rates = [0.01, 0.001]", "ascending"),
+            ("seeds = 2\nbudget", "seeds = 801\nbudget", "top: `seeds` must be from 1 to 800"),
+            ("seeds = 2\ncommon", "seeds = 0\ncommon", "[tuning]: `seeds` must be from 1 to 100"),
             ("batch = 4", "", "missing field `batch`"),
             ("side = \"above\"", "side = \"over\"", "unknown variant `over`"),
             ("version = 3", "version = ", "experiments/x.toml"),

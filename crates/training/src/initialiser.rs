@@ -5,6 +5,9 @@ use burn::nn::{Embedding, LayerNorm, LayerNormConfig, Linear};
 use burn::tensor::{Device, Tensor, TensorData};
 use sequence::{Random, Stream};
 
+/// What layer normalisation adds to the variance, as in PyTorch.
+pub const LAYER_NORM_EPSILON: f64 = 1e-5;
+
 /// Draws initial parameters onto a device, one after the other from one stream.
 #[derive(Debug)]
 pub struct Initialiser {
@@ -93,10 +96,10 @@ impl Initialiser {
         Embedding { weight: self.normal([symbols, width], 1.0) }
     }
 
-    /// Layer normalisation with scale 1 and shift 0 (Ba, Kiros and Hinton 2016), epsilon 1e-5.
+    /// Layer normalisation with scale 1 and shift 0 (Ba, Kiros and Hinton 2016), epsilon [`LAYER_NORM_EPSILON`].
     #[must_use]
     pub fn layer_norm(&self, width: usize) -> LayerNorm {
-        LayerNormConfig::new(width).init(&self.device)
+        LayerNormConfig::new(width).with_epsilon(LAYER_NORM_EPSILON).init(&self.device)
     }
 }
 

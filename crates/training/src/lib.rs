@@ -23,7 +23,7 @@ mod test_support;
 pub use config::{Optimiser, TrainingConfig};
 pub use devices::device;
 pub use fit::fit;
-pub use initialiser::{Initialiser, orthogonal};
+pub use initialiser::{Initialiser, LAYER_NORM_EPSILON, orthogonal};
 pub use memory::peak_bytes;
 pub use network::{Body, BodyContext, Network, Positions, SequenceNetwork};
 pub use predictor::NetworkPredictor;

@@ -41,6 +41,9 @@ pub struct MeasurementEntry {
     pub version: u32,
     /// Every setting with its default.
     pub defaults: fn() -> Value,
+    /// Settings that one model may have and another not, because they add rows and change no other. What compared
+    /// models share must not be among them.
+    pub of_one_model: &'static [&'static str],
     /// When its cells run, and at which rate.
     pub schedule: Schedule,
     /// Says what is wrong with the settings, if anything is.

@@ -22,6 +22,7 @@ pub(super) const ENTRY: MeasurementEntry = MeasurementEntry {
     summary: "seconds of one training step, alone on the machine",
     version: 1,
     defaults: defaults::<Config>,
+    of_one_model: &[],
     schedule: Schedule::Alone,
     check,
     over: |_| None,

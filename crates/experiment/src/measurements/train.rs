@@ -18,6 +18,7 @@ pub(super) const ENTRY: MeasurementEntry = MeasurementEntry {
     summary: "train at the tuned rate, then score every test set once",
     version: 1,
     defaults: defaults::<Config>,
+    of_one_model: &[],
     schedule: Schedule::Tuned,
     check,
     over: |_| None,

@@ -248,6 +248,7 @@ impl Plan {
             floors: Vec::new(),
         };
         planner.check_training()?;
+        planner.check_own_measurements()?;
         let mut checks = Vec::new();
         for task in &definition.tasks {
             checks.push(planner.task(task)?);
@@ -345,15 +346,14 @@ impl Plan {
 
     fn keep_seeds(&mut self, options: &PlanOptions) -> Result<(), ExperimentError> {
         let Some(range) = &options.seeds else { return Ok(()) };
-        let first_tuning = 900;
-        if range.is_empty() || range.end > first_tuning {
+        let of = self.definition.seed_range;
+        let most = of.indices().end - of.indices().start;
+        if range.is_empty() || range.end > most {
             let option = format!("--seeds {}..{}", range.start, range.end);
-            let message =
-                format!("give indices A..B with A below B and B at most {first_tuning}, such as 0..4");
+            let message = format!("give indices A..B with A below B and B at most {most}, such as 0..4");
             return Err(ExperimentError::option(option, message));
         }
-        let seeds: Vec<u64> =
-            range.clone().map(|index| u64::from(self.definition.version) * 1000 + index).collect();
+        let seeds = self.definition.seeds_of(of, range.clone());
         for arm in self.evaluation.iter_mut().chain(&mut self.timing) {
             arm.seeds.clone_from(&seeds);
         }

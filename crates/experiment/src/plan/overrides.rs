@@ -3,17 +3,21 @@
 use std::path::Path;
 
 use record::Settings;
-use record::definition::{Definition, Measure, ModelArm, TaskArm, json, unknown};
+use record::definition::{Definition, Measure, ModelArm, SeedRange, TaskArm, json, unknown};
 use serde_json::Value;
 
 use crate::ExperimentError;
 use crate::measurements::measurement_entry;
 use crate::settings::keys;
 
-/// Applies the quick profile: fewer seeds, models and updates.
+/// Applies the quick profile: fewer seeds, of their own, and fewer models and updates.
 pub(super) fn quick(definition: &mut Definition) -> Result<(), ExperimentError> {
     let quick = definition.quick.clone();
     definition.seeds = quick.seeds;
+    definition.seed_range = SeedRange::Quick;
+    for model in &mut definition.models {
+        model.measure.clear();
+    }
     for task in &mut definition.tasks {
         task.seeds = None;
     }

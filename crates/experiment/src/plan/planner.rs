@@ -68,6 +68,36 @@ impl<'a> Planner<'a> {
         config.check().map_err(|error| self.wrong(format!("[training]: {error}")))
     }
 
+    /// Refuses measurements of one model that would not be comparable with those of the others.
+    pub(super) fn check_own_measurements(&self) -> Result<(), ExperimentError> {
+        for model in &self.definition.models {
+            let kinds: Vec<&str> = (self.definition.tasks.iter())
+                .filter(|task| model.tasks.contains(&task.label))
+                .map(|task| task.measure.kind.as_str())
+                .collect();
+            let fail = |message| self.wrong(format!("model `{}`: measure: {message}", model.label));
+            for (kind, settings) in &model.measure {
+                if !kinds.contains(&kind.as_str()) {
+                    return Err(fail(unknown("measurement of its tasks", kind, &kinds)));
+                }
+                let entry = measurement_entry(kind).map_err(|error| fail(error.to_string()))?;
+                let (known, own) = ((entry.defaults)(), entry.of_one_model);
+                for key in settings.keys() {
+                    if !keys(&known).contains(&key.as_str()) {
+                        return Err(fail(unknown(&format!("setting of `{kind}`"), key, &keys(&known))));
+                    }
+                    if !own.contains(&key.as_str()) {
+                        let may = if own.is_empty() { "nothing".to_owned() } else { own.join(", ") };
+                        return Err(fail(format!(
+                            "`{key}` must be the same for all models, so it is set in the task; what may differ: {may}"
+                        )));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Plans all cells of a task.
     pub(super) fn task(&mut self, task: &'a TaskArm) -> Result<TaskCheck<'a>, ExperimentError> {
         let place = format!("task `{}`", task.label);
@@ -258,7 +288,9 @@ impl<'a> Planner<'a> {
             if point.stage == Stage::Tuning && !model.trains {
                 continue;
             }
-            let mut cell = self.with_model(&template, point, model).map_err(&fail)?;
+            let mut cell = self.with_model(&template, point, model, measurement).map_err(&fail)?;
+            (measurement.check)(&cell.measurement.settings, &built[0].2)
+                .map_err(|message| fail(format!("model `{}`: measure: {message}", model.arm.label)))?;
             let mut peak_bytes = 0;
             for ((added, _, _), data) in built.iter().zip(&datasets) {
                 let learner = build_learner(&cell, added, None).map_err(|error| {
@@ -304,7 +336,13 @@ impl<'a> Planner<'a> {
     }
 
     /// The cell of a model at one setting of a task.
-    fn with_model(&self, template: &Cell, point: &Point, model: &ModelOnTask) -> Result<Cell, String> {
+    fn with_model(
+        &self,
+        template: &Cell,
+        point: &Point,
+        model: &ModelOnTask,
+        measurement: &MeasurementEntry,
+    ) -> Result<Cell, String> {
         let mut cell = template.clone();
         let task = complete(
             &(task_entry(&cell.task.name).map_err(|error| error.to_string())?.defaults)(),
@@ -322,6 +360,11 @@ impl<'a> Planner<'a> {
             version: model.entry.version,
             settings: canonical(&settings, &(model.entry.defaults)()),
         };
+        if let Some(own) = model.arm.measure.get(measurement.name) {
+            let mut measure = cell.measurement.settings.clone();
+            measure.extend(own.clone());
+            cell.measurement.settings = canonical(&measure, &(measurement.defaults)());
+        }
         if model.trains {
             cell.training =
                 canonical(&self.definition.training, &crate::settings::defaults::<TrainingConfig>());

@@ -214,7 +214,7 @@ fn claims_that_no_cell_could_decide_are_refused() {
 fn the_quick_profile_is_small_and_never_complete() {
     let plan = plan_with(TINY, &PlanOptions { profile: Profile::Quick, ..PlanOptions::default() }).unwrap();
     assert!(!plan.complete && plan.tuning.is_empty());
-    assert!(plan.evaluation.iter().chain(&plan.timing).all(|arm| arm.model == "rnn" && arm.seeds == [1000]));
+    assert!(plan.evaluation.iter().chain(&plan.timing).all(|arm| arm.model == "rnn" && arm.seeds == [1800]));
     let recall = &plan.evaluation[0];
     assert_eq!((recall.task.as_str(), label(&recall.setting).as_str()), ("recall", "lag=2"));
     assert_eq!(recall.cell.measurement.settings["updates"], json!(4));

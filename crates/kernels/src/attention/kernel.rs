@@ -20,7 +20,7 @@
     reason = "a register block is indexed by row and vector, as its equation is"
 )]
 
-use super::vector::{Kernel, Simd};
+use crate::vector::{Kernel, Simd};
 use std::ops::Range;
 
 /// Vectors of queries in a block, where there are enough queries left.

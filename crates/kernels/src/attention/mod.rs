@@ -59,10 +59,10 @@
 mod composed;
 mod kernel;
 mod operation;
-mod vector;
 
 pub use composed::attention_with_weights;
 
+use crate::device::is_fused;
 use burn::tensor::Tensor;
 use kernel::Visibility;
 
@@ -101,6 +101,10 @@ impl AttentionOptions {
         let shape = query.dims();
         assert_eq!(key.dims(), shape, "the key has another shape than the query");
         assert_eq!(value.dims(), shape, "the value has another shape than the query");
+        self.check_shape(shape);
+    }
+
+    fn check_shape(&self, shape: [usize; 4]) {
         assert_ne!(self.window, Some(0), "a window of 0 sees nothing; 1 is a query's own position");
         if let Some(lengths) = &self.lengths {
             assert_eq!(lengths.len(), shape[0], "there must be one length for each sequence of the batch");
@@ -125,16 +129,39 @@ pub fn attention(
     options: &AttentionOptions,
 ) -> Tensor<4> {
     options.check(&query, &key, &value);
-    if operation::is_tiled(&query) {
+    if is_fused(&query) {
         operation::tiled_attention(query, key, value, options)
     } else {
         attention_with_weights(query, key, value, options).0
     }
 }
 
+/// [`attention`] of a layer whose queries, keys and values were computed in one product: from
+/// [batch, time, 3 * heads * width], all queries first, to [batch, time, heads * width].
+///
+/// In single precision on the flex device nothing is copied on the way in, and the gradient is written in one pass;
+/// taking the parts apart with tensor operations costs a zero-filled copy of the whole for each part.
+///
+/// # Panics
+/// As [`attention`], and when the last dimension is not `3 * heads * width` for any width.
+#[must_use]
+pub fn self_attention(packed: Tensor<3>, heads: usize, options: &AttentionOptions) -> Tensor<3> {
+    let [batch, time, all] = packed.dims();
+    assert!(all.is_multiple_of(3 * heads), "{all} values a position are not three parts of {heads} heads");
+    options.check_shape([batch, heads, time, all / 3 / heads]);
+    if is_fused(&packed) {
+        return operation::packed_attention(packed, heads, options);
+    }
+    let [query, key, value] = [0, 1, 2].map(|part| {
+        let part = packed.clone().narrow(2, part * all / 3, all / 3);
+        part.reshape([batch, time, heads, all / 3 / heads]).swap_dims(1, 2)
+    });
+    attention(query, key, value, options).swap_dims(1, 2).reshape([batch, time, all / 3])
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{AttentionOptions, attention, attention_with_weights};
+    use super::{AttentionOptions, attention, attention_with_weights, self_attention};
     use crate::instruction_set::on_every_instruction_set;
     use burn::tensor::{Device, Tensor, TensorData};
     use serde_json::Value;
@@ -256,6 +283,34 @@ mod tests {
                 });
             }
         }
+    }
+
+    /// [`self_attention`] behind the signature of [`attention`].
+    const PACKED: Attention = |query, key, value, options| {
+        let [batch, heads, time, width] = query.dims();
+        let merge = |tensor: Tensor<4>| tensor.swap_dims(1, 2).reshape([batch, time, heads * width]);
+        let packed = Tensor::cat(vec![merge(query), merge(key), merge(value)], 2);
+        let output = self_attention(packed, heads, options);
+        output.reshape([batch, time, heads, width]).swap_dims(1, 2)
+    };
+
+    #[test]
+    fn packed_queries_keys_and_values_give_the_same_bits() {
+        for shape in [[1, 1, 1, 1], [3, 2, 1, 8], [2, 1, 9, 4], [3, 2, 65, 8], [2, 5, 33, 3]] {
+            let case = Case::new(shape);
+            let lengths = Some((0..shape[0]).map(|b| [shape[2], shape[2] / 2, 0][b]).collect());
+            for options in [causal(), AttentionOptions { lengths, ..AttentionOptions::default() }] {
+                on_every_instruction_set(|| {
+                    assert_eq!(run(&case, &options, PACKED), run(&case, &options, attention), "{shape:?}");
+                });
+            }
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "20 values a position are not three parts of 2 heads")]
+    fn parts_that_do_not_divide_are_refused() {
+        let _ = self_attention(Tensor::zeros([1, 4, 20], &Device::flex()), 2, &causal());
     }
 
     #[test]

@@ -1,16 +1,16 @@
 //! The kernels as one burn operation with three parents, on the flex device.
 
 use super::kernel::{Backward, Forward, Problem, Sizes, View, ViewMut};
-use super::vector::dispatch;
 use super::{AttentionOptions, kernel};
 use crate::instruction_set::instruction_set;
+use crate::vector::dispatch;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward as BackwardStep, Ops, OpsKind};
 use burn::backend::flex::{FlexTensor, Layout};
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{Autodiff, Backend, Dispatch, DispatchDevice, Flex, backend_extension};
+use burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension};
 use burn::tensor::{Bytes, DType, Tensor};
 use std::sync::Arc;
 
@@ -29,14 +29,14 @@ pub(super) fn tiled_attention(
     ))
 }
 
-/// Whether [`tiled_attention`] takes tensors like this one.
-pub(super) fn is_tiled(tensor: &Tensor<4>) -> bool {
-    let device = tensor.device();
-    let mut device = device.as_dispatch();
-    if let DispatchDevice::Autodiff(autodiff) = device {
-        device = autodiff;
-    }
-    matches!(device, DispatchDevice::Flex(_)) && tensor.dtype() == DType::F32
+/// Attention of all heads in one operation, from queries, keys and values beside each other; single precision,
+/// [batch, time, 3 * heads * width] to [batch, time, heads * width].
+pub(super) fn packed_attention(packed: Tensor<3>, heads: usize, options: &AttentionOptions) -> Tensor<3> {
+    Tensor::from_dispatch(<Dispatch as AttentionBackend>::packed_attention(
+        packed.into_dispatch(),
+        heads,
+        options.clone(),
+    ))
 }
 
 /// Backends with the operation.
@@ -49,6 +49,13 @@ pub(super) trait AttentionBackend: Backend {
         value: FloatTensor<Self>,
         options: AttentionOptions,
     ) -> FloatTensor<Self>;
+
+    /// See [`packed_attention`].
+    fn packed_attention(
+        packed: FloatTensor<Self>,
+        heads: usize,
+        options: AttentionOptions,
+    ) -> FloatTensor<Self>;
 }
 
 impl AttentionBackend for Flex {
@@ -59,6 +66,10 @@ impl AttentionBackend for Flex {
         options: AttentionOptions,
     ) -> FlexTensor {
         Inputs::new(&query, &key, &value, options).forward().0
+    }
+
+    fn packed_attention(packed: FlexTensor, heads: usize, options: AttentionOptions) -> FlexTensor {
+        merge_heads(&Inputs::unpacked(&packed, heads, options).forward().0)
     }
 }
 
@@ -79,11 +90,29 @@ impl<C: CheckpointStrategy> AttentionBackend for Autodiff<Flex, C> {
             OpsKind::UnTracked(preparation) => preparation.finish(output),
         }
     }
+
+    fn packed_attention(
+        packed: FloatTensor<Self>,
+        heads: usize,
+        options: AttentionOptions,
+    ) -> FloatTensor<Self> {
+        let inputs = Inputs::unpacked(packed.primitive(), heads, options);
+        let (output, log_sums) = inputs.forward();
+        let merged = merge_heads(&output);
+        match PackedAttention.prepare::<C>([packed.node()]).compute_bound().stateful() {
+            OpsKind::Tracked(preparation) => preparation.finish(Saved { inputs, output, log_sums }, merged),
+            OpsKind::UnTracked(preparation) => preparation.finish(merged),
+        }
+    }
 }
 
-/// The backward step.
+/// The backward step of [`tiled_attention`].
 #[derive(Debug)]
 struct TiledAttention;
+
+/// The backward step of [`packed_attention`].
+#[derive(Debug)]
+struct PackedAttention;
 
 /// What the backward step reads: shared storage, and one number a row.
 #[derive(Debug, Clone)]
@@ -107,6 +136,51 @@ impl BackwardStep<Flex, 3> for TiledAttention {
     }
 }
 
+impl BackwardStep<Flex, 1> for PackedAttention {
+    type State = Saved;
+
+    fn backward(self, ops: Ops<Saved, 1>, gradients: &mut Gradients, _checkpointer: &mut Checkpointer) {
+        let gradient = gradients.consume::<Flex>(&ops.node);
+        let [Some(parent)] = ops.parents else { return };
+        let Saved { inputs, output, log_sums } = ops.state;
+        let gradient = split_heads(&gradient.to_contiguous(), inputs.sizes().heads, 1, 0);
+        let gradient = pack(inputs.backward(&output, &log_sums, &gradient));
+        gradients.register::<Flex>(parent.id, gradient);
+    }
+}
+
+/// Part `part` of `parts` beside each other in the contiguous [batch, time, parts * heads * width], as a view
+/// [batch, heads, time, width] of the same storage.
+fn split_heads(packed: &FlexTensor, heads: usize, parts: usize, part: usize) -> FlexTensor {
+    let [batch, time, all] = packed.layout().shape().dims();
+    let width = all / parts / heads;
+    let strides = [time * all, width, all, 1].map(usize::cast_signed).to_vec();
+    let offset = packed.layout().start_offset() + part * heads * width;
+    packed.clone().with_layout(Layout::new([batch, heads, time, width].into(), strides, offset))
+}
+
+/// [batch, heads, time, width], stored position by position, as [batch, time, heads * width].
+fn merge_heads(output: &FlexTensor) -> FlexTensor {
+    let [batch, heads, time, width] = output.layout().shape().dims();
+    let layout = Layout::contiguous([batch, time, heads * width].into());
+    output.clone().with_layout(layout)
+}
+
+/// Three tensors as [`Destination::like`] stores a part of a packed one, beside each other again.
+fn pack(parts: [FlexTensor; 3]) -> FlexTensor {
+    let [batch, heads, time, width] = parts[0].layout().shape().dims();
+    let row = heads * width;
+    let mut packed = Vec::with_capacity(batch * time * 3 * row);
+    let [query, key, value] = parts.each_ref().map(|part| part.storage::<f32>().chunks_exact(row));
+    for ((query, key), value) in query.zip(key).zip(value) {
+        packed.extend_from_slice(query);
+        packed.extend_from_slice(key);
+        packed.extend_from_slice(value);
+    }
+    let layout = Layout::contiguous([batch, time, 3 * row].into());
+    FlexTensor::new(Bytes::from_elems(packed), layout, DType::F32)
+}
+
 /// Query, key and value in a layout that the kernels read; see [`readable`].
 #[derive(Debug, Clone)]
 struct Inputs {
@@ -119,6 +193,13 @@ struct Inputs {
 impl Inputs {
     fn new(query: &FlexTensor, key: &FlexTensor, value: &FlexTensor, options: AttentionOptions) -> Self {
         Self { query: readable(query), key: readable(key), value: readable(value), options }
+    }
+
+    /// The three parts of [batch, time, 3 * heads * width].
+    fn unpacked(packed: &FlexTensor, heads: usize, options: AttentionOptions) -> Self {
+        let packed = packed.to_contiguous();
+        let [query, key, value] = [0, 1, 2].map(|part| split_heads(&packed, heads, 3, part));
+        Self { query, key, value, options }
     }
 
     fn sizes(&self) -> Sizes {
@@ -237,10 +318,10 @@ impl Destination {
 
 #[cfg(test)]
 mod tests {
-    use super::{is_tiled, tiled_attention};
+    use super::tiled_attention;
     use crate::attention::AttentionOptions;
     use burn::backend::Flex;
-    use burn::tensor::{DType, Device, Tensor, TensorData};
+    use burn::tensor::{Device, Tensor, TensorData};
 
     #[test]
     fn splitting_and_merging_heads_costs_no_copy() {
@@ -252,13 +333,5 @@ mod tests {
         assert!(!is_contiguous(by_head.clone()));
         let output = tiled_attention(by_head.clone(), by_head.clone(), by_head, &AttentionOptions::default());
         assert!(is_contiguous(output.swap_dims(1, 2)));
-    }
-
-    #[test]
-    fn only_single_precision_on_flex_is_tiled() {
-        let tensor = Tensor::<4>::zeros([1, 1, 1, 1], &Device::flex());
-        assert!(is_tiled(&tensor));
-        assert!(is_tiled(&Tensor::zeros([1, 1, 1, 1], &Device::flex().autodiff())));
-        assert!(!is_tiled(&tensor.cast(DType::F64)));
     }
 }

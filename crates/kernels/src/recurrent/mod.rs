@@ -55,8 +55,9 @@ mod vector;
 pub use cell::CellKind;
 pub use composed::recurrent_sequence_composed;
 
-use burn::backend::{Dispatch, DispatchDevice};
-use burn::tensor::{DType, Device, Tensor};
+use crate::device::is_fused;
+use burn::backend::Dispatch;
+use burn::tensor::Tensor;
 use operation::RecurrentBackend;
 
 /// The parameters of one layer; columns are the gates one after the other, in the order of the
@@ -98,7 +99,7 @@ pub fn recurrent_sequence(
     weights: &RecurrentWeights,
     initial: Option<RecurrentState>,
 ) -> Tensor<3> {
-    if !is_flex(&inputs.device()) || inputs.dtype() != DType::F32 {
+    if !is_fused(&inputs) {
         return recurrent_sequence_composed(kind, inputs, weights, initial);
     }
     assert_shapes(kind, &inputs, weights, initial.as_ref());
@@ -118,10 +119,6 @@ pub fn recurrent_sequence(
         hidden.unwrap_or_else(zeros).into_dispatch(),
         cell.unwrap_or_else(zeros).into_dispatch(),
     ))
-}
-
-fn is_flex(device: &Device) -> bool {
-    matches!(device.clone().inner().as_dispatch(), DispatchDevice::Flex(_))
 }
 
 fn assert_shapes(
@@ -163,7 +160,7 @@ fn noise(count: usize, seed: u64) -> Vec<f32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use burn::tensor::TensorData;
+    use burn::tensor::{Device, TensorData};
     use serde_json::Value;
 
     type Forward = fn(CellKind, Tensor<3>, &RecurrentWeights, Option<RecurrentState>) -> Tensor<3>;

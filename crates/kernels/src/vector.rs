@@ -13,14 +13,14 @@
 use crate::instruction_set::InstructionSet;
 
 /// A computation written once for every instruction set.
-pub(super) trait Kernel {
+pub(crate) trait Kernel {
     /// Runs it. `R` is the number of rows of a register block, which grows with the register file.
     /// Implementations are `#[inline(always)]`, and so is whatever they call with `simd`.
     fn run<S: Simd, const R: usize>(self, simd: S);
 }
 
 /// Runs `kernel` on `set`, or on the portable one where the processor lacks `set`.
-pub(super) fn dispatch(set: InstructionSet, kernel: impl Kernel) {
+pub(crate) fn dispatch(set: InstructionSet, kernel: impl Kernel) {
     match set {
         #[cfg(target_arch = "x86_64")]
         InstructionSet::Avx512 => {
@@ -40,7 +40,7 @@ pub(super) fn dispatch(set: InstructionSet, kernel: impl Kernel) {
 }
 
 /// The operations of one instruction set. A value of the type is the proof that the processor has it.
-pub(super) trait Simd: Copy {
+pub(crate) trait Simd: Copy {
     /// [`Self::LANES`] numbers.
     type Vector: Copy;
     /// Numbers in a vector.
@@ -96,7 +96,7 @@ pub(super) trait Simd: Copy {
 
 /// Arrays of eight, which compilers turn into whatever vectors the target has.
 #[derive(Clone, Copy)]
-pub(super) struct Portable;
+pub(crate) struct Portable;
 
 /// Applies an expression lane by lane.
 macro_rules! lanes {
@@ -185,10 +185,10 @@ mod x86 {
         }) => {
             /// Proof that the processor has the instruction set of this name; `detect` alone makes one.
             #[derive(Clone, Copy)]
-            pub(super) struct $name(());
+            pub(crate) struct $name(());
 
             impl $name {
-                pub(super) fn detect() -> Option<Self> {
+                pub(crate) fn detect() -> Option<Self> {
                     InstructionSet::$name.is_supported().then_some(Self(()))
                 }
             }
@@ -279,7 +279,7 @@ mod x86 {
     }
 
     /// Runs `kernel` with AVX2 and FMA.
-    pub(super) fn enter_avx2(simd: Avx2, kernel: impl Kernel) {
+    pub(crate) fn enter_avx2(simd: Avx2, kernel: impl Kernel) {
         #[target_feature(enable = "avx2,fma")]
         fn enter(simd: Avx2, kernel: impl Kernel) {
             kernel.run::<_, 4>(simd);
@@ -289,7 +289,7 @@ mod x86 {
     }
 
     /// Runs `kernel` with AVX-512F.
-    pub(super) fn enter_avx512(simd: Avx512, kernel: impl Kernel) {
+    pub(crate) fn enter_avx512(simd: Avx512, kernel: impl Kernel) {
         #[target_feature(enable = "avx512f")]
         fn enter(simd: Avx512, kernel: impl Kernel) {
             kernel.run::<_, 8>(simd);
