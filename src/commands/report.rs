@@ -5,6 +5,7 @@ use std::path::Path;
 use ::report::{Mode, experiment_report, headline, index};
 use record::claims::Register;
 use record::definition::Definition;
+use record::provenance::Provenance;
 use record::verdict::Verdicts;
 
 use crate::failure::{Ending, Failure};
@@ -24,6 +25,20 @@ pub(crate) fn run(experiment: Option<&str>) -> Result<Ending, Failure> {
                 return Err(Failure::usage(missing));
             }
             output::note(missing);
+            continue;
+        }
+        // Tables answer the rules of their own version.
+        let version = Provenance::read(&folder.join("provenance.json"))?.version;
+        if version != definition.version {
+            let stale = format!(
+                "{0}: the tables are of version {version}, the definition is version {1}; `make experiment-{0}` computes \
+                 them anew",
+                definition.name, definition.version
+            );
+            if experiment.is_some() {
+                return Err(Failure::usage(stale));
+            }
+            output::warning(stale);
             continue;
         }
         let verdicts = judge(&project, &definition, &register, &folder)?;

@@ -1,13 +1,15 @@
 //! From one part of a rule to its regimes: the effect in each, its intervals and its decision.
 
 use std::collections::BTreeMap;
+use std::mem::discriminant;
 
+use record::cell::Outcome;
 use record::definition::{BudgetKind, Combine, Part, Scale, Side};
-use record::metric::larger_is_better;
+use record::metric::{is_accuracy, larger_is_better};
 use record::verdict::{Regime as Row, RegimeDecision};
 
 use crate::statistics::{
-    self, Decision, Estimate, Refutation, Regime, StatisticsError, clopper_pearson, mean,
+    self, Decision, Estimate, Interval, Refutation, Regime, StatisticsError, clopper_pearson, mean,
     proportion_standard_error, seeds_and_blocks, shortfall, welch, wilson,
 };
 use crate::tables::{Place, Query, Tables, place_name, places};
@@ -126,7 +128,8 @@ fn settle_seconds(effects: &mut [Effect]) {
         let twin =
             effects.iter().position(|effect| effect.row.name == format!("{stem}budget=pytorch-seconds"));
         if let Some(twin) = twin
-            && effects[index].row.decision != effects[twin].row.decision
+            && discriminant(&effects[index].regime().decision)
+                != discriminant(&effects[twin].regime().decision)
         {
             for which in [index, twin] {
                 effects[which].row.decision = RegimeDecision::Inconclusive;
@@ -180,6 +183,8 @@ fn solve_rate(
         Decision::of(if side == Side::Above { interval } else { interval.reversed() }, 0.0)
     });
     let wins = seeds.iter().filter(|&&won| won).count();
+    let query = Query { task, model, metric: "solved", split: "test", place };
+    let not_tried = tables.rows(&query).filter(|row| row.outcome == Outcome::NotAttempted).count();
     let shown = wilson(wins, seeds.len(), statistics::SHOWN_LEVEL);
     Ok(Effect {
         row: Row {
@@ -199,11 +204,20 @@ fn solve_rate(
             right: rate,
         },
         order: None,
-        note: if decision == Decision::Inconclusive {
-            format!("{wins} of {} seeds do not tell a rate from {rate}", seeds.len())
-        } else {
-            String::new()
-        },
+        note: [
+            (decision == Decision::Inconclusive)
+                .then(|| format!("{wins} of {} seeds do not tell a rate from {rate}", seeds.len())),
+            (not_tried > 0).then(|| {
+                format!(
+                    "{not_tried} of {} seeds were not tried here, having failed two easier settings",
+                    seeds.len()
+                )
+            }),
+        ]
+        .into_iter()
+        .flatten()
+        .collect::<Vec<_>>()
+        .join("; "),
     })
 }
 
@@ -255,7 +269,12 @@ fn difference(
         let sides = right.map_or(left.to_owned(), |right| format!("{left} and {right}"));
         format!("{missing} of `{at_budget}` on {task} for {sides} at {} (split {split})", place_name(place))
     })?;
-    let floor = left_values.standard_error_floor(*scale).hypot(right_values.standard_error_floor(*scale));
+    // Only of a fraction of answers does the size of the evaluation set tell the error.
+    let floor = if is_accuracy(metric) {
+        left_values.standard_error_floor(*scale).hypot(right_values.standard_error_floor(*scale))
+    } else {
+        0.0
+    };
     let margin = if *scale == Scale::Ratio { margin.ln() } else { *margin };
     let estimate = |pairs: &[Vec<f64>]| -> Result<Estimate, StatisticsError> {
         if pairs.iter().all(|blocks| blocks.len() == 1) {
@@ -270,10 +289,14 @@ fn difference(
     let decision = decide(whole);
     let fragile = is_fragile(&pairs, decision, |rest| estimate(rest).map_or(Decision::Inconclusive, decide));
     let shown = if *scale == Scale::Ratio { whole.from_scale(statistics::Scale::Log) } else { whole };
-    let note = if decision == Decision::Inconclusive {
-        lacking(&oriented(whole, *side), margin)
-    } else {
-        String::new()
+    let note = match decision {
+        // More seeds do not change how much stretches of the text differ.
+        Decision::Inconclusive if pairs.iter().any(|blocks| blocks.len() > 1) => {
+            let Interval { low, high } = whole.decision;
+            format!("the interval is {:.3} wide and contains the margin", high - low)
+        }
+        Decision::Inconclusive => lacking(&oriented(whole, *side), margin),
+        _ => String::new(),
     };
     Ok(Effect {
         row: Row {
@@ -329,20 +352,22 @@ fn step_time(
     // Repeats of two models have nothing in common but their number, so they are not paired.
     let pytorch =
         |model| -> Vec<f64> { tables.pytorch_seconds(model, place).into_iter().map(f64::ln).collect() };
-    if let Ok(theirs) = welch(&pytorch(against), &pytorch(model), level, 0.0) {
+    let (slow, fast) = (pytorch(against), pytorch(model));
+    let enough = slow.len().min(fast.len()) >= MINIMUM_REPEATS;
+    if let (true, Ok(theirs)) = (enough, welch(&slow, &fast, level, 0.0)) {
         let ratio = theirs.from_scale(statistics::Scale::Log);
         let said = format!(
             "with PyTorch's step times {:.2} [{:.2}, {:.2}]",
             ratio.value, ratio.interval95.low, ratio.interval95.high
         );
         notes.push(said);
-        if std::mem::discriminant(&decide(theirs)) != std::mem::discriminant(&decision) {
+        if discriminant(&decide(theirs)) != discriminant(&decision) {
             decision = Decision::Inconclusive;
             notes.push("depends on the implementation".to_owned());
         }
     } else {
         decision = Decision::Inconclusive;
-        notes.push("no step times of PyTorch to judge beside ours".to_owned());
+        notes.push(format!("fewer than {MINIMUM_REPEATS} step times of PyTorch to judge beside ours"));
     }
     let shown = estimate.from_scale(statistics::Scale::Log);
     let mean_of = |values: &BTreeMap<u64, f64>| values.values().sum::<f64>() / values.len() as f64;
@@ -432,7 +457,7 @@ impl Measured {
         let Self::Seeds(seeds) = self else { return 0.0 };
         let count: u64 = seeds.values().map(|(_, count)| count).sum();
         let rate = self.mean();
-        if count == 0 || !(0.0..=1.0).contains(&rate) {
+        if count == 0 {
             return 0.0;
         }
         let error = proportion_standard_error(rate, usize::try_from(count).unwrap_or(usize::MAX));
@@ -498,6 +523,6 @@ fn lacking(estimate: &Estimate, margin: f64) -> String {
 fn is_fragile<U: Clone>(units: &[U], decision: Decision, decide: impl Fn(&[U]) -> Decision) -> bool {
     (0..units.len()).any(|left_out| {
         let rest = [&units[..left_out], &units[left_out + 1..]].concat();
-        std::mem::discriminant(&decide(&rest)) != std::mem::discriminant(&decision)
+        discriminant(&decide(&rest)) != discriminant(&decision)
     })
 }

@@ -4,12 +4,12 @@ use std::path::Path;
 
 use record::RecordError;
 use record::claims::Register;
-use record::definition::{ClaimRule, Combine, Definition, Part, Scale, Side};
+use record::definition::{ClaimKind, ClaimRule, Combine, Definition, Part, Scale, Side};
 use record::verdict::{ClaimVerdict, ControlOutcome, Ending, PartVerdict, Regime, Verdicts};
 
 use crate::controls;
 use crate::effects::{Effect, effects};
-use crate::statistics::{Crossing, Verdict, bonferroni, conjunction, verdict};
+use crate::statistics::{Crossing, Verdict, bonferroni, conjunction, counter_example, verdict};
 use crate::tables::Tables;
 
 /// Why an experiment cannot be judged at all. A claim that cannot be judged is not an error but an ending.
@@ -94,9 +94,13 @@ fn claim(rule: &ClaimRule, tables: &Tables, controls: &[ControlOutcome], level: 
     } else if let Some(control) = failed.first() {
         (Ending::Void, format!("control `{}` failed: {}", control.name, control.detail))
     } else {
-        let whole = conjunction(&read);
-        match (&whole, &rule.at_most_qualified) {
-            (Verdict::Supported, Some(ceiling)) => (Ending::Qualified, ceiling.clone()),
+        let whole = match rule.kind {
+            ClaimKind::All => conjunction(&read),
+            ClaimKind::Exists => counter_example(&read),
+        };
+        match (&whole, rule.kind, &rule.at_most_qualified) {
+            (Verdict::Supported, _, Some(ceiling)) => (Ending::Qualified, ceiling.clone()),
+            (Verdict::Refuted, ClaimKind::Exists, _) => (Ending::Refuted, counter_examples(&parts)),
             _ => (ending(&whole), because(&parts, &whole)),
         }
     };
@@ -157,6 +161,21 @@ fn part_verdict(part: &Part, outcome: &Verdict, effects: Vec<Effect>) -> PartVer
     }
 }
 
+/// Which parts of a claim that says "cannot" are refuted.
+fn counter_examples(parts: &[PartVerdict]) -> String {
+    let refuted = parts.iter().filter(|part| matches!(part.ending, Ending::Refuted | Ending::Qualified));
+    let names: Vec<String> = refuted
+        .map(|part| {
+            if part.ending == Ending::Qualified {
+                format!("{} ({})", part.name, part.note)
+            } else {
+                part.name.clone()
+            }
+        })
+        .collect();
+    format!("a counter-example refutes it. Fails: {}", names.join("; "))
+}
+
 fn because(parts: &[PartVerdict], whole: &Verdict) -> String {
     let named = |ending: Ending| -> Vec<&str> {
         parts.iter().filter(|part| part.ending == ending).map(|part| part.name.as_str()).collect()
@@ -179,7 +198,7 @@ fn because(parts: &[PartVerdict], whole: &Verdict) -> String {
             }
             let turning = parts.iter().filter(|part| part.ending == Ending::Qualified);
             lists.extend(turning.map(|part| format!("{} ({})", part.name, part.note)));
-            lists.join(". ")
+            lists.join("; ")
         }
         Verdict::Inconclusive { .. } => {
             let open = parts.iter().filter(|part| part.ending == Ending::Inconclusive);

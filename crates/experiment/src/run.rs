@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
 use record::RecordError;
-use record::cell::Outcome;
+use record::cell::{CellRecord, Outcome};
 use record::provenance::Provenance;
 use record::table::{read_runs, write_curves, write_runs, write_timing};
 use sequence::{Random, Stream};
@@ -191,8 +191,12 @@ impl Computer<'_> {
                 }
                 Err(error) => return Err(error.into()),
             };
-            // A failure is not a result: what failed is tried again by the next run.
-            match stored.filter(|record| !self.options.force && record.outcome != Outcome::Failed) {
+            // A failure is not a result: what failed is tried again by the next run. Nor is what uncommitted code
+            // computed, once the code is committed.
+            let counts = |record: &CellRecord| {
+                record.outcome != Outcome::Failed && (!record.dirty || self.workspace.code.dirty)
+            };
+            match stored.filter(|record| !self.options.force && counts(record)) {
                 Some(record) => {
                     self.records.insert(cell.key.clone(), record);
                 }
@@ -257,7 +261,9 @@ fn write(
     rates: Rates,
 ) -> Result<Summary, ExperimentError> {
     let name = &plan.definition.name;
-    let folder = match (plan.complete, plan.profile) {
+    // What lacks some of its cells is not a result.
+    let complete = plan.complete && records.values().all(|record| record.outcome != Outcome::Failed);
+    let folder = match (complete, plan.profile) {
         (true, _) => workspace.results.join(name),
         (false, Profile::Quick) => workspace.state.join("runs").join(format!("{name}-quick")),
         (false, Profile::Full) => workspace.state.join("runs").join(format!("{name}-partial")),
@@ -276,14 +282,7 @@ fn write(
     let bytes = std::fs::read(&runs).map_err(|source| RecordError::File { path: runs, source })?;
     let provenance = provenance(plan, workspace, records, rates, record::digest(&bytes));
     provenance.write(&folder.join("provenance.json"))?;
-    Ok(Summary {
-        folder,
-        complete: plan.complete,
-        computed,
-        reused: records.len() - computed,
-        provenance,
-        comparison,
-    })
+    Ok(Summary { folder, complete, computed, reused: records.len() - computed, provenance, comparison })
 }
 
 fn provenance(
@@ -294,9 +293,11 @@ fn provenance(
     runs: String,
 ) -> Provenance {
     let mut cells: BTreeMap<String, usize> = BTreeMap::new();
+    let mut revisions: BTreeMap<String, usize> = BTreeMap::new();
     let mut failures = BTreeMap::new();
     for record in records.values() {
         *cells.entry(record.outcome.name().to_owned()).or_default() += 1;
+        *revisions.entry(record.revision.clone()).or_default() += 1;
         if record.outcome == Outcome::Failed {
             failures.insert(record.key.clone(), record.message.clone().unwrap_or_default());
         }
@@ -308,11 +309,14 @@ fn provenance(
         experiment: definition.name.clone(),
         version: definition.version,
         revision: code.revision.clone(),
+        revisions,
         dirty: code.dirty,
         definition: definition.digest.clone(),
         rules: rules.collect(),
         runs,
         corpora: plan.corpora.clone(),
+        pytorch_steps: std::fs::read(&workspace.pytorch_steps)
+            .map_or_else(|_| String::new(), |bytes| record::digest(&bytes)),
         left_out: plan.left_out.clone(),
         cells,
         core_seconds: records.values().map(|record| record.cost.processor_seconds).sum(),

@@ -84,7 +84,7 @@ fn joined(one: &Settings, other: &Settings) -> Settings {
 
 /// The rows of a cell in `runs.csv`.
 ///
-/// A tuning cell shows its validation score, and at the common rate all of its scores. Within a staircase, the tries at
+/// A tuning cell shows what its rate is chosen by: validation scores and updates until solved; and at the common rate all of its scores. Within a staircase, the tries at
 /// each rate are tuning, too.
 fn run_rows(cell: &PlannedCell, record: &CellRecord, common_rate: f64) -> Vec<RunRow> {
     let base = RunRow {
@@ -110,6 +110,7 @@ fn run_rows(cell: &PlannedCell, record: &CellRecord, common_rate: f64) -> Vec<Ru
         let tried = setting.remove(RATE).and_then(|rate| rate.as_f64());
         let phase = match (cell.stage, row.split == VALIDATION, tried) {
             (Stage::Tuning, true, _) | (_, _, Some(_)) => TUNING,
+            (Stage::Tuning, false, None) if row.metric == "updates-to-solve" => TUNING,
             (Stage::Tuning, false, None) if cell.rate == Some(common_rate) => COMMON_RATE,
             // The other test scores of tuning are nobody's business.
             (Stage::Tuning, false, None) => continue,

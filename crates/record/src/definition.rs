@@ -231,6 +231,9 @@ pub struct ClaimRule {
     pub version: u32,
     /// The rule in words, in full.
     pub rule: String,
+    /// How the parts make a verdict.
+    #[serde(default)]
+    pub kind: ClaimKind,
     /// What the ledger of claims asks and this rule leaves out; empty if nothing.
     #[serde(default)]
     pub differs_from_ledger: String,
@@ -264,6 +267,17 @@ impl ClaimRule {
         let value = serde_json::to_value(self).expect("a rule holds plain values");
         crate::digest(value.to_string().as_bytes())
     }
+}
+
+/// How the parts of a rule make a verdict.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ClaimKind {
+    /// All parts must hold.
+    #[default]
+    All,
+    /// The claim says "cannot": one part that is refuted, in one regime, is a counter-example and refutes it.
+    Exists,
 }
 
 /// An expected verdict.
@@ -317,7 +331,8 @@ pub enum Scale {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Combine {
-    /// Any of them: the best, with the level corrected for the choice.
+    /// The best stands for all: of solve rates the largest, with the level corrected for the choice; of other metrics the
+    /// best on validation.
     #[default]
     Any,
     /// Each is a regime of its own.
@@ -447,6 +462,29 @@ impl Part {
                 models.iter().chain(against).map(String::as_str).collect()
             }
             Self::StepTime { model, against, .. } => vec![model, against],
+        }
+    }
+
+    /// Refuses margins and rates that no effect could be held against.
+    fn check_numbers(&self) -> Result<(), String> {
+        let (key, value, sound) = match self {
+            Self::SolveRate { rate, .. } => ("rate", *rate, *rate > 0.0 && *rate < 1.0),
+            Self::Difference { scale: Scale::Ratio, margin, .. } | Self::StepTime { margin, .. } => {
+                ("margin", *margin, *margin >= 1.0)
+            }
+            Self::Difference { margin, .. } => ("margin", *margin, *margin >= 0.0),
+        };
+        let wanted = match (key, self) {
+            ("rate", _) => "lies between 0 and 1",
+            (_, Self::Difference { scale: Scale::Difference, .. }) => {
+                "is 0 or more, on the side that `side` says"
+            }
+            _ => "is a ratio of 1 or more",
+        };
+        if sound && value.is_finite() {
+            Ok(())
+        } else {
+            Err(format!("`{key}` = {value}: a {key} here {wanted}"))
         }
     }
 
@@ -723,6 +761,7 @@ impl Definition {
             }
             for part in &claim.parts {
                 let place = format!("claim `{}`, part `{}`", claim.id, part.name());
+                part.check_numbers().map_err(|text| format!("{place}: {text}"))?;
                 check(place, part.task(), &part.models())?;
             }
         }
@@ -924,6 +963,11 @@ rate = 0.5
             ("seeds = 2\ncommon", "seeds = 0\ncommon", "[tuning]: `seeds` must be from 1 to 100"),
             ("batch = 4", "", "missing field `batch`"),
             ("side = \"above\"", "side = \"over\"", "unknown variant `over`"),
+            (
+                "rate = 0.5",
+                "rate = 1.5",
+                "claim `c`, part `p`: `rate` = 1.5: a rate here lies between 0 and 1",
+            ),
             ("version = 3", "version = ", "experiments/x.toml"),
         ];
         for (from, to, expected) in cases {

@@ -6,8 +6,14 @@ pub fn is_accuracy(metric: &str) -> bool {
     metric.starts_with("accuracy")
 }
 
+/// Whether a metric says of each seed if it solved the task: within its budget, or given more updates.
+#[must_use]
+pub fn is_solved(metric: &str) -> bool {
+    metric == "solved" || metric == "solved-extended"
+}
+
 /// Whether more of a metric is better; of losses, errors and costs it is not.
 #[must_use]
 pub fn larger_is_better(metric: &str) -> bool {
-    is_accuracy(metric) || metric == "solved" || metric == "longest"
+    is_accuracy(metric) || is_solved(metric) || metric == "longest"
 }

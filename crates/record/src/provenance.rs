@@ -16,8 +16,11 @@ pub struct Provenance {
     pub experiment: String,
     /// Version of the experiment.
     pub version: u32,
-    /// Revision of the code that the cells were computed with.
+    /// Revision of the code that planned the cells and made the tables.
     pub revision: String,
+    /// Cells by the revision that computed them: cells of an earlier one are reused while no version was raised.
+    #[serde(default)]
+    pub revisions: BTreeMap<String, usize>,
     /// Whether definitions or code had changes that no revision holds.
     pub dirty: bool,
     /// blake3 of the definition.
@@ -28,6 +31,9 @@ pub struct Provenance {
     pub runs: String,
     /// sha256 of each corpus.
     pub corpora: BTreeMap<String, String>,
+    /// blake3 of the table of PyTorch's step times; empty where there was none.
+    #[serde(default)]
+    pub pytorch_steps: String,
     /// Tasks that were left out, with the reason.
     pub left_out: BTreeMap<String, String>,
     /// Cells by outcome.

@@ -95,7 +95,7 @@ pub struct Regime {
     /// High end of the interval that decides.
     #[serde(with = "spelled")]
     pub decision_high: f64,
-    /// Smallest effect that this design could have told from the margin.
+    /// How far from the margin an effect must lie for this design to tell the two apart.
     #[serde(with = "spelled")]
     pub smallest_detectable: f64,
     /// Seeds.

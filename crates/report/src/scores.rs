@@ -3,7 +3,7 @@
 use analysis::statistics::RestrictedMean;
 use record::cell::Outcome;
 use record::definition::{Definition, ModelArm};
-use record::metric::larger_is_better;
+use record::metric::{is_solved, larger_is_better};
 use serde::Serialize;
 
 use crate::figure::{longest_solved, name_with_role, seeds_in_words};
@@ -130,7 +130,7 @@ impl Scores<'_> {
                 table: self.table(metric, &columns, &mut notes),
             };
             // Where nothing says what matters, everything is shown.
-            if used(&metric) || !any_used || metric == "solved" {
+            if used(&metric) || !any_used || is_solved(metric) {
                 shown.push(table);
                 seeds_of.push((metric, columns));
             } else {
@@ -153,6 +153,9 @@ impl Scores<'_> {
     fn heading_of(metric: &str) -> String {
         let (what, direction) = match metric {
             "solved" => ("seeds that solved the task", "more is better"),
+            "solved-extended" => {
+                ("seeds that solved the first setting they had failed, given more updates", "more is better")
+            }
             "updates-to-solve" => ("updates until solved", "less is better"),
             other if larger_is_better(other) => (other, "more is better"),
             other => (other, "less is better"),
@@ -258,7 +261,7 @@ impl Scores<'_> {
         let lost = lost.into_iter().map(|(outcome, name)| (sample.count(outcome), name));
         remarks.extend(lost.filter(|(runs, _)| *runs > 0).map(|(runs, name)| format!("{runs} {name}")));
         let value = match column.metric.as_str() {
-            "solved" => format!("{}/{seeds}", sample.solved()),
+            metric if is_solved(metric) => format!("{}/{seeds}", sample.solved()),
             "updates-to-solve" => {
                 let (mean, unfinished) = updates_to_solve(sample);
                 if unfinished > 0 {
@@ -400,7 +403,7 @@ fn one_seed(seed: &Seed, metric: &str) -> String {
         (Outcome::NotAttempted, _) => "not tried".to_owned(),
         (Outcome::Diverged, _) => "diverged".to_owned(),
         (Outcome::Failed, _) => "failed".to_owned(),
-        (_, "solved") => if seed.value > 0.5 { "yes" } else { "no" }.to_owned(),
+        (_, metric) if is_solved(metric) => if seed.value > 0.5 { "yes" } else { "no" }.to_owned(),
         (Outcome::NotSolved, "updates-to-solve") => "not solved".to_owned(),
         (_, "longest") if seed.value <= 0.0 => "none".to_owned(),
         (_, "longest" | "updates-to-solve") => count(seed.value),

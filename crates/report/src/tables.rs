@@ -8,7 +8,7 @@ use analysis::statistics::{
     Interval, SHOWN_LEVEL, mean, proportion_standard_error, standard_error_of_mean, wilson,
 };
 use record::cell::Outcome;
-use record::metric::is_accuracy;
+use record::metric::{is_accuracy, is_solved};
 use record::table::{CurveTableRow, RunRow, TimingRow, read_curves, read_runs, read_timing};
 
 use crate::ReportError;
@@ -144,7 +144,7 @@ impl Sample {
     /// The mean over the seeds that yielded a number: Wilson's interval for the rate `solved`, a t interval
     /// otherwise, whose standard error is at least that of the test set for accuracies.
     pub(crate) fn mean(&self) -> Option<Mean> {
-        if self.metric == "solved" {
+        if is_solved(&self.metric) {
             let (solved, seeds) = (self.solved(), self.seeds.len());
             return (seeds > 0).then(|| Mean {
                 value: solved as f64 / seeds as f64,

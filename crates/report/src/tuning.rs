@@ -2,15 +2,16 @@
 
 use std::collections::BTreeMap;
 
+use record::cell::Outcome;
 use record::definition::Definition;
-use record::metric::larger_is_better;
+use record::metric::{is_accuracy, larger_is_better};
 use record::provenance::Provenance;
 use record::spelled::spell;
 use serde::Serialize;
 
 use crate::figure::name_with_role;
 use crate::grid::Grid;
-use crate::number::number;
+use crate::number::{count, number};
 use crate::scores::{mean_in_words, metrics_in_use};
 use crate::tables::{COMMON_RATE, EVALUATION, Query, TUNING, Tables, distinct, natural};
 
@@ -27,12 +28,12 @@ pub(crate) struct TaskTuning {
 
 /// The tuning of every task that was tuned, in the order of the definition.
 pub(crate) fn tuning(definition: &Definition, tables: &Tables, provenance: &Provenance) -> Vec<TaskTuning> {
-    let none = BTreeMap::new();
     definition
         .tasks
         .iter()
         .filter_map(|task| {
-            let chosen = provenance.rates.get(&task.label).unwrap_or(&none);
+            // A staircase tries its rates where it stands; they are not tuned.
+            let chosen = provenance.rates.get(&task.label)?;
             of_task(definition, tables, &task.label, chosen)
         })
         .collect()
@@ -49,8 +50,13 @@ fn of_task(
     };
     let metrics = distinct(rows().map(|row| row.metric.as_str()));
     let in_use = metrics_in_use(definition, task);
-    let primary = |metric: &&str| in_use.iter().any(|name| name == metric) || *metric == "accuracy";
-    let metric = metrics.iter().copied().find(|metric| primary(metric)).or(metrics.first().copied())?;
+    let used = |metric: &&str| in_use.iter().any(|name| name == metric);
+    let mut metrics = metrics.iter().copied();
+    let metric = metrics
+        .clone()
+        .find(used)
+        .or_else(|| metrics.clone().find(|metric| is_accuracy(metric)))
+        .or(metrics.next())?;
     let rows = || rows().filter(|row| row.metric == metric);
     let mut rates = distinct(rows().map(|row| row.rate).filter(|rate| rate.is_finite()));
     rates.sort_by(f64::total_cmp);
@@ -72,7 +78,7 @@ fn of_task(
                 let text = match (measured.is_empty(), lost) {
                     (true, 0) => return "-".to_owned(),
                     (true, _) => "diverged".to_owned(),
-                    (false, 0) => number(mean),
+                    (false, 0) => format!("{}{}", number(mean), solved_after(tables, task, &arm.label, rate)),
                     (false, _) => format!("{} ({lost} diverged)", number(mean)),
                 };
                 if chosen.get(&arm.label) == Some(&rate) { format!("**{text}**") } else { text }
@@ -96,6 +102,21 @@ fn of_task(
         validation: grid.markdown(),
         comparison: comparison(definition, tables, task, metric, chosen),
     })
+}
+
+/// `, solved after 150` where every tuning seed solved the task: the mean of the updates that it took.
+fn solved_after(tables: &Tables, task: &str, model: &str, rate: f64) -> String {
+    let rows = tables.runs.iter().filter(|row| {
+        row.task == task
+            && row.phase == TUNING
+            && row.model == model
+            && row.rate == rate
+            && row.metric == "updates-to-solve"
+    });
+    let updates: Vec<f64> =
+        rows.map(|row| if row.outcome == Outcome::Ok { row.value } else { f64::NAN }).collect();
+    let mean = updates.iter().sum::<f64>() / updates.len() as f64;
+    if mean.is_finite() { format!(", solved after {}", count(mean)) } else { String::new() }
 }
 
 /// Test scores at the tuned and at the common rate, where both were run.

@@ -188,6 +188,16 @@ pub fn conjunction(parts: &[(String, Verdict)]) -> Verdict {
     combine(holds, fails, open, || Crossing::Unordered)
 }
 
+/// The verdict of a claim that says "none can": one part refuted in one regime is a counter-example and refutes it,
+/// whatever the other parts turned out to be. All parts supported: supported. Everything else is inconclusive.
+#[must_use]
+pub fn counter_example(parts: &[(String, Verdict)]) -> Verdict {
+    if parts.iter().any(|(_, part)| matches!(part, Verdict::Refuted | Verdict::Qualified { .. })) {
+        return Verdict::Refuted;
+    }
+    conjunction(parts)
+}
+
 fn combine(
     holds: Vec<String>,
     fails: Vec<String>,

@@ -15,7 +15,8 @@ mod slope;
 pub use censored::RestrictedMean;
 pub use crossed::seeds_and_blocks;
 pub use decision::{
-    Crossing, Decision, Refutation, Regime, Shortfall, Verdict, conjunction, is_fragile, shortfall, verdict,
+    Crossing, Decision, Refutation, Regime, Shortfall, Verdict, conjunction, counter_example, is_fragile,
+    shortfall, verdict,
 };
 pub use estimate::{Estimate, Interval, SHOWN_LEVEL, Scale, bonferroni};
 pub use mean::{mean, paired_difference, ratio, welch};

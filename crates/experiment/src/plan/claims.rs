@@ -35,7 +35,7 @@ pub(super) fn check(definition: &Definition, register: &Register, tasks: &[TaskC
 
 fn check_part(part: &Part, tasks: &[TaskCheck]) -> Result<(), String> {
     let task = find(part.task(), tasks)?;
-    check_places(part.at(), task)?;
+    check_regimes(part.at(), task)?;
     match part {
         Part::SolveRate { .. } => check_metric(TEST, "solved", task),
         Part::Difference { metric, split, budgets, .. } => {
@@ -75,7 +75,7 @@ fn budget_suffix(budget: BudgetKind) -> Option<&'static str> {
 
 fn check_control(control: &Control, tasks: &[TaskCheck]) -> Result<(), String> {
     let task = find(&control.task, tasks)?;
-    check_places(&control.at, task)?;
+    check_regimes(&control.at, task)?;
     match control.kind {
         ControlKind::Positive => check_metric(TEST, "solved", task),
         ControlKind::Negative => check_metric(TEST, &control.metric, task),
@@ -110,7 +110,21 @@ fn find<'a>(label: &str, tasks: &'a [TaskCheck<'a>]) -> Result<&'a TaskCheck<'a>
     tasks.iter().find(|task| task.task.label == label).ok_or_else(|| unknown("task", label, &labels))
 }
 
-/// Every regime must be a setting that is run.
+/// A regime must say where it is: at one value of everything that varies.
+fn check_regimes(at: &BTreeMap<String, Vec<Value>>, task: &TaskCheck) -> Result<(), String> {
+    let several = task.varying.iter().find(|(key, values)| values.len() > 1 && !at.contains_key(*key));
+    if let Some((key, values)) = several {
+        let values: Vec<String> = values.iter().map(plain).collect();
+        return Err(format!(
+            "`at`: task `{}` is run at several {key}; say which of {}",
+            task.task.label,
+            values.join(", ")
+        ));
+    }
+    check_places(at, task)
+}
+
+/// Every place must be a setting that is run.
 fn check_places(at: &BTreeMap<String, Vec<Value>>, task: &TaskCheck) -> Result<(), String> {
     for (key, values) in at {
         let Some(run) = task.varying.get(key) else {

@@ -219,6 +219,11 @@ impl Plan {
         options: &PlanOptions,
         workspace: &Workspace,
     ) -> Result<Self, ExperimentError> {
+        if options.profile == Profile::Quick || !options.set.is_empty() {
+            // What is wrong with the definition as it is written is said whatever is run of it.
+            let whole = Definition { core_seconds: f64::INFINITY, ..definition.clone() };
+            Self::new(&whole, &PlanOptions::default(), workspace)?;
+        }
         let mut definition = definition.clone();
         let mut complete = options.profile == Profile::Full
             && options.seeds.is_none()

@@ -142,12 +142,12 @@ impl<'a> Planner<'a> {
         let mut check =
             TaskCheck { task, measurement, measure: canonical(&measure, &known_keys), varying, facts: None };
 
+        let models = self.models(&task.label)?;
         let data = match self.corpus(entry, &fixed, &task.label)? {
             Corpus::None => None,
             Corpus::Digest(digest) => Some(digest),
             Corpus::LeftOut => return Ok(check),
         };
-        let models = self.models(&task.label)?;
         let counting = models.iter().find(|model| !model.trains);
         if let (Schedule::Alone, Some(model)) = (measurement.schedule, counting) {
             return Err(fail(format!(
