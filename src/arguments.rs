@@ -44,7 +44,7 @@ pub(crate) enum Command {
     /// Compute cells that arrive on standard input.
     #[command(hide = true)]
     Cell,
-    /// Say which cells are finished, failed, stale or missing.
+    /// Say which cells are finished, by this code or an older one, failed or missing.
     Status {
         /// Name, or path of a definition; all experiments if left out.
         experiment: Option<String>,

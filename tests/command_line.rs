@@ -264,6 +264,45 @@ fn a_text_of_ones_own_trains_a_model_that_writes() {
 }
 
 #[test]
+fn an_experiment_is_shown_and_runs_on_a_text_of_ones_own() {
+    let task = "\n[[task]]\nname = \"character-language-model\"\nversion = 1\ncorpus = \"names\"\n\
+                measure = { kind = \"train\", updates = 5, evaluate-every = 5 }\nparameters = 600\nbatch = 2\n";
+    let definition = TINY
+        .replace("\n[[model]]\nname = \"constant\"", &format!("{task}\n[[model]]\nname = \"constant\""))
+        .replace(
+            "tasks = [\"running-parity\"]",
+            "tasks = [\"running-parity\", \"character-language-model\"]",
+        );
+    let project = Project::with(&definition);
+    let shown = succeed(&project, &["show", "tiny"]);
+    assert!(shown.contains("Does the harness hold?") && shown.contains("gru-knows-parity"), "{shown}");
+    std::fs::write(project.path("my.txt"), "to be or not to be, that is the question. ".repeat(2000))
+        .unwrap();
+    let ran = succeed(&project, &["run", "tiny", "--corpus", "my.txt"]);
+    assert!(ran.contains("it yields no verdict") && !ran.contains("left out"), "{ran}");
+    let runs = std::fs::read_to_string(project.path(".seqlab/runs/tiny-partial/runs.csv")).unwrap();
+    assert!(runs.contains(",character-language-model,"));
+    assert!(!project.path("results/tiny").exists());
+}
+
+#[test]
+fn tables_of_another_version_are_not_judged_by_this_one() {
+    let project = Project::new();
+    succeed(&project, &["run", "tiny"]);
+    project.define(&TINY.replacen("version = 1", "version = 2", 1));
+    let refused = project.seqlab(&["report", "tiny"]);
+    assert_eq!(refused.code, Some(2));
+    assert!(
+        refused.errors.contains("the tables are of version 1, the definition is version 2"),
+        "{}",
+        refused.errors
+    );
+    let warned = project.seqlab(&["report"]);
+    assert_eq!(warned.code, Some(0), "{}", warned.errors);
+    assert!(warned.errors.contains("make experiment-tiny"), "{}", warned.errors);
+}
+
+#[test]
 fn corpora_are_found_checked_and_named_when_damaged() {
     let project = Project::new();
     let verify = project.seqlab(&["data", "verify"]);

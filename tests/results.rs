@@ -41,11 +41,13 @@ fn complaints(folder: &Path, definition: &Definition) -> Vec<String> {
     check(!provenance.dirty, "it was computed with uncommitted changes");
     check(provenance.experiment == definition.name, "provenance.json is of another experiment");
     check(verdicts.version == provenance.version, "verdicts.json is of another version");
+    let mut changed = 0;
     for verdict in &verdicts.claims {
         let at_the_run = provenance.rules.get(&verdict.id);
         let rule = definition.claims.iter().find(|rule| rule.id == verdict.id);
         let unchanged = rule.is_some_and(|rule| at_the_run == Some(&rule.digest()));
-        let shown = card.contains("changed after the run");
+        let shown = card.matches("changed after the run").count() > changed;
+        changed += usize::from(!unchanged);
         check(
             unchanged || shown,
             &format!("claim `{}` changed after the run and the card hides it", verdict.id),

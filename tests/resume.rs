@@ -55,42 +55,71 @@ fn kills_do_not_matter() {
     let expected = reference(&longer);
     let project = Project::with(&longer);
     let mut random = Random::new(17, Stream::Order);
-    let mut killed = 0;
-    for attempt in 0..20 {
-        let mut command = project.command(&[&FULL[..], &["--jobs", "2"]].concat());
-        let mut parent =
-            command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().unwrap();
-        std::thread::sleep(Duration::from_millis(u64::from(20 + random.below(400))));
-        let victim = match attempt % 2 {
-            0 => Some(parent.id()),
-            _ => children(parent.id()).first().copied(),
-        };
-        if let Some(victim) = victim.filter(|_| parent.try_wait().unwrap().is_none()) {
-            kill(victim);
-            killed += 1;
+    let mut moment = |at_most: u32| {
+        std::thread::sleep(Duration::from_millis(20 + u64::from(random.below(at_most))));
+    };
+    let (mut parents, mut workers) = (0, 0);
+    for _ in 0..100 {
+        if parents >= 10 && workers >= 10 {
+            break;
         }
-        if attempt % 2 == 0 {
-            parent.wait().unwrap();
+        let mut parent = quiet(&project, &["--jobs", "2"]);
+        moment(300);
+        // A worker first, whose cell the parent tries again, and then the parent.
+        let worker = children(parent.id()).first().copied();
+        workers += usize::from(worker.is_some_and(kill));
+        moment(300);
+        if parent.try_wait().unwrap().is_none() {
+            parents += usize::from(kill(parent.id()));
         } else {
-            // A worker that was killed is no reason for the parent to give up for good.
-            let _ = parent.kill();
-            parent.wait().unwrap();
+            // It was done; there must be something left to kill.
+            project.cells().iter().for_each(|cell| std::fs::remove_file(cell).unwrap());
         }
+        parent.wait().unwrap();
         for cell in project.cells() {
             let text = std::fs::read_to_string(&cell).unwrap();
             assert!(text.ends_with("}\n"), "{} is cut off", cell.display());
         }
     }
-    assert!(killed >= 10, "only {killed} of 20 processes were still running when they were to be killed");
+    assert!(parents >= 10 && workers >= 10, "killed {parents} parents and {workers} workers");
     finish(&project, &["--jobs", "2"]);
     assert_eq!(project.runs(), expected);
 }
 
+#[test]
 #[cfg(target_os = "linux")]
-fn kill(process: u32) {
-    let status = std::process::Command::new("kill").args(["-9", &process.to_string()]).status().unwrap();
-    // It may have ended by itself in between.
-    let _ = status.success();
+fn a_cell_whose_worker_always_dies_fails_and_what_lacks_it_is_no_result() {
+    let slow = TINY.replace("updates = 20", "updates = 800");
+    let project = Project::with(&slow);
+    let mut parent = quiet(&project, &["--jobs", "1"]);
+    let code = loop {
+        if let Some(status) = parent.try_wait().unwrap() {
+            break status.code();
+        }
+        for worker in children(parent.id()) {
+            kill(worker);
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    };
+    assert_eq!(code, Some(1));
+    assert!(!project.path("results/tiny/runs.csv").exists());
+    // The next run tries again what failed.
+    finish(&project, &["--jobs", "2"]);
+    assert_eq!(project.runs(), reference(&slow));
+}
+
+/// The full run without its output, still running.
+#[cfg(target_os = "linux")]
+fn quiet(project: &Project, more: &[&str]) -> std::process::Child {
+    let mut command = project.command(&[&FULL[..], more].concat());
+    command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().unwrap()
+}
+
+/// Whether it was there to be killed.
+#[cfg(target_os = "linux")]
+fn kill(process: u32) -> bool {
+    let mut command = std::process::Command::new("kill");
+    command.args(["-9", &process.to_string()]).stderr(std::process::Stdio::null()).status().unwrap().success()
 }
 
 #[cfg(target_os = "linux")]

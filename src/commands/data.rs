@@ -36,13 +36,16 @@ fn list(corpora: &Corpora, json: bool) -> Result<Ending, Failure> {
         if json {
             described.push(json!({
                 "name": entry.name, "state": state, "path": path, "url": entry.url, "sha256": entry.sha256,
-                "bytes": entry.bytes, "licence": entry.licence, "source": entry.source, "note": entry.note,
+                "bytes": entry.bytes, "licence": entry.licence, "source": entry.source, "split": entry.split, "note": entry.note,
             }));
             continue;
         }
         output::line(format_args!("{}  ({state})", entry.name));
         output::line(format_args!("    {}", entry.note));
+        output::line(format_args!("    {}", entry.split));
         output::line(format_args!("    {}; {}", entry.licence, entry.source));
+        output::line(format_args!("    {} bytes, sha256 {}", entry.bytes, entry.sha256));
+        output::line(format_args!("    {}", entry.url));
         if let Some(path) = path {
             output::line(format_args!("    {}", path.display()));
         }

@@ -41,7 +41,7 @@ pub(crate) fn run(experiment: Option<&str>) -> Result<Ending, Failure> {
             output::warning(stale);
             continue;
         }
-        let verdicts = judge(&project, &definition, &register, &folder)?;
+        let verdicts = judge(&definition, &register, &folder)?;
         experiment_report(&definition, &register, &folder, &Mode::Full)?;
         print(&verdicts, &register);
         output::line(format_args!("{}", project.relative(&folder.join("README.md")).display()));
@@ -52,12 +52,11 @@ pub(crate) fn run(experiment: Option<&str>) -> Result<Ending, Failure> {
 
 /// Judges the tables in `folder` and writes the verdicts there.
 pub(crate) fn judge(
-    project: &Project,
     definition: &Definition,
     register: &Register,
     folder: &Path,
 ) -> Result<Verdicts, Failure> {
-    let verdicts = analysis::judge(definition, register, folder, &project.bench())?;
+    let verdicts = analysis::judge(definition, register, folder)?;
     verdicts.write(&folder.join("verdicts.json"))?;
     Ok(verdicts)
 }

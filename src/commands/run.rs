@@ -57,7 +57,7 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<Ending, Failure> {
     let card = summary.folder.join("README.md");
     let verdicts = match &standing {
         Standing::Evidence | Standing::WithoutSomeTasks => {
-            let verdicts = report::judge(&project, &plan.definition, &workspace.claims, &summary.folder)?;
+            let verdicts = report::judge(&plan.definition, &workspace.claims, &summary.folder)?;
             experiment_report(&plan.definition, &workspace.claims, &summary.folder, &Mode::Full)?;
             Some(verdicts)
         }

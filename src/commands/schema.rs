@@ -138,6 +138,7 @@ fn claim() -> Value {
         &json!({
             "id": text("Id in the register of claims."),
             "version": whole("Raised when the rule changes.", 1),
+            "kind": choice("`exists`: one counter-example refutes the claim; `all` unless said.", ["all", "exists"]),
             "rule": text("The rule in words, in full."),
             "differs-from-ledger": text("What the ledger of claims asks and this rule leaves out; empty if nothing."),
             "prediction": choice("The outcome that was expected.", ["supported", "qualified", "refuted", "inconclusive"]),

@@ -28,16 +28,11 @@ pub enum AnalysisError {
     },
 }
 
-/// Judges every claim of a definition from the tables in `folder`; `bench` is the table of PyTorch's step times.
+/// Judges every claim of a definition from the tables in `folder`.
 ///
 /// # Errors
 /// When a table is missing or damaged, or a claim is not registered.
-pub fn judge(
-    definition: &Definition,
-    register: &Register,
-    folder: &Path,
-    bench: &Path,
-) -> Result<Verdicts, AnalysisError> {
+pub fn judge(definition: &Definition, register: &Register, folder: &Path) -> Result<Verdicts, AnalysisError> {
     let ids: Vec<&str> = register.claims.iter().map(|claim| claim.id.as_str()).collect();
     for claim in &definition.claims {
         if !ids.contains(&claim.id.as_str()) {
@@ -45,7 +40,7 @@ pub fn judge(
             return Err(AnalysisError::Claim { definition: definition.path.display().to_string(), message });
         }
     }
-    Ok(judge_tables(definition, &Tables::read(folder, bench)?))
+    Ok(judge_tables(definition, &Tables::read(folder)?))
 }
 
 /// Judges every claim of a definition from tables in memory.

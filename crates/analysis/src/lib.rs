@@ -12,4 +12,4 @@ mod tables;
 mod tests;
 
 pub use judge::{AnalysisError, judge, judge_tables};
-pub use tables::{PytorchStep, Tables};
+pub use tables::Tables;

@@ -5,19 +5,9 @@ use std::path::Path;
 
 use record::RecordError;
 use record::cell::Outcome;
+use record::pytorch::{PYTORCH_STEPS, PytorchStep, read_pytorch};
 use record::table::{RunRow, TimingRow, read_runs, read_timing};
 use serde_json::Value;
-
-/// One timed training step of PyTorch, from the committed benchmark.
-#[derive(Clone, Debug, PartialEq)]
-pub struct PytorchStep {
-    /// Label of the model.
-    pub model: String,
-    /// Positions a sequence.
-    pub time: u64,
-    /// Seconds a step.
-    pub seconds: f64,
-}
 
 /// What a verdict is read from.
 #[derive(Clone, Debug, Default)]
@@ -36,17 +26,17 @@ pub struct Tables {
 pub(crate) type Place = Vec<(String, String)>;
 
 impl Tables {
-    /// Reads the tables in `folder`, and PyTorch's step times from `bench` where that file exists.
+    /// Reads the tables in `folder`.
     ///
     /// # Errors
     /// When `runs.csv` is missing or a table is damaged.
-    pub fn read(folder: &Path, bench: &Path) -> Result<Self, RecordError> {
+    pub fn read(folder: &Path) -> Result<Self, RecordError> {
         let optional = |name: &str| Some(folder.join(name)).filter(|path| path.exists());
         Ok(Self {
             runs: read_runs(&folder.join("runs.csv"))?,
             seconds: optional("seconds.csv").map_or(Ok(Vec::new()), |path| read_runs(&path))?,
             timing: optional("timing.csv").map_or(Ok(Vec::new()), |path| read_timing(&path))?,
-            pytorch: if bench.exists() { read_pytorch(bench)? } else { Vec::new() },
+            pytorch: read_pytorch(&folder.join(PYTORCH_STEPS))?,
         })
     }
 
@@ -95,7 +85,7 @@ impl Tables {
     /// Seconds a step of PyTorch, in the order they were measured.
     pub(crate) fn pytorch_seconds(&self, model: &str, place: &Place) -> Vec<f64> {
         let time =
-            place.iter().find(|(key, _)| key == "time").and_then(|(_, value)| value.parse::<u64>().ok());
+            place.iter().find(|(key, _)| key == "time").and_then(|(_, value)| value.parse::<usize>().ok());
         self.pytorch
             .iter()
             .filter(|step| step.model == model && Some(step.time) == time)
@@ -152,30 +142,6 @@ pub(crate) fn places(at: &BTreeMap<String, Vec<Value>>) -> Vec<Place> {
 pub(crate) fn place_name(place: &Place) -> String {
     let parts: Vec<String> = place.iter().map(|(key, value)| format!("{key}={value}")).collect();
     parts.join(" ")
-}
-
-/// `bench/results/pytorch-steps.csv`: columns `model,time,seconds`, one row a repeat.
-fn read_pytorch(path: &Path) -> Result<Vec<PytorchStep>, RecordError> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|source| RecordError::File { path: path.to_owned(), source })?;
-    let mut steps = Vec::new();
-    let lines = text.lines().enumerate().filter(|(_, line)| !line.starts_with('#') && !line.is_empty());
-    for (index, line) in lines.skip(1) {
-        let fields: Vec<&str> = line.split(',').collect();
-        let parsed = match fields.as_slice() {
-            [model, time, seconds, ..] => time
-                .parse()
-                .ok()
-                .zip(seconds.parse().ok())
-                .map(|(time, seconds)| PytorchStep { model: (*model).to_owned(), time, seconds }),
-            _ => None,
-        };
-        steps.push(parsed.ok_or_else(|| RecordError::Format {
-            path: path.to_owned(),
-            message: format!("line {}: `{line}` is not model,time,seconds", index + 1),
-        })?);
-    }
-    Ok(steps)
 }
 
 #[cfg(test)]

@@ -4,10 +4,11 @@ use std::path::Path;
 
 use record::cell::Outcome;
 use record::definition::Definition;
+use record::pytorch::PytorchStep;
 use record::table::{RunRow, TimingRow};
 use record::verdict::{ClaimVerdict, Ending, RegimeDecision};
 
-use crate::{PytorchStep, Tables, judge_tables};
+use crate::{Tables, judge_tables};
 
 const HEAD: &str = r#"
 title = "t"
@@ -133,6 +134,50 @@ fn a_failed_control_voids_the_claim() {
     let verdict = judged(&control(0.14), &tables);
     assert_eq!(verdict.ending, Ending::Void);
     assert!(verdict.because.contains("OUTSIDE"), "{}", verdict.because);
+}
+
+#[test]
+fn a_positive_control_that_one_seed_does_not_solve_voids_the_claim() {
+    let claim = CLAIM.replace("version = 1", "version = 1\ncontrols = [\"solves the easy lag\"]");
+    let text = format!(
+        "[[control]]\nname = \"solves the easy lag\"\nkind = \"positive\"\ntask = \"recall\"\nmodels = [\"b\"]\n\
+         at = {{ lag = [10] }}\n{claim}{SOLVE}"
+    );
+    let with = |wins| runs(&[solved("a", 10, 10), solved("a", 100, 10), solved("b", 10, wins)]);
+    assert_eq!(judged(&text, &with(10)).ending, Ending::Supported);
+    let verdict = judged(&text, &with(9));
+    assert_eq!(verdict.ending, Ending::Void);
+    assert!(verdict.because.contains("9 of 10 seeds solve it"), "{}", verdict.because);
+}
+
+#[test]
+fn one_counter_example_refutes_what_says_cannot() {
+    let cannot = SOLVE.replace("side = \"above\"", "side = \"below\"");
+    let part = |lag: u32| cannot.replace("lag = [10, 100]", &format!("lag = [{lag}]"));
+    let text = |kind: &str| {
+        let claim = CLAIM.replace("version = 1", &format!("version = 1\nkind = \"{kind}\""));
+        format!("{claim}{}{}", part(10), part(100))
+    };
+    // All ten solve lag 10; seven of ten decide nothing at lag 100.
+    let tables = runs(&[solved("a", 10, 10), solved("a", 100, 7)]);
+    assert_eq!(judged(&text("exists"), &tables).ending, Ending::Refuted);
+    assert_eq!(judged(&text("all"), &tables).ending, Ending::Inconclusive);
+    // None solves either; and nothing is decided.
+    let ending =
+        |wins| judged(&text("exists"), &runs(&[solved("a", 10, wins), solved("a", 100, wins)])).ending;
+    assert_eq!((ending(0), ending(7)), (Ending::Supported, Ending::Inconclusive));
+}
+
+#[test]
+fn a_setting_that_was_not_tried_is_said_to_be_so() {
+    let mut untried = solved("a", 100, 0);
+    untried[0].outcome = Outcome::NotAttempted;
+    let verdict = judged(&format!("{CLAIM}{SOLVE}"), &runs(&[solved("a", 10, 0), untried]));
+    assert!(
+        verdict.parts[0].note.contains("lag=100: 1 of 10 seeds were not tried"),
+        "{}",
+        verdict.parts[0].note
+    );
 }
 
 const DIFFERENCE: &str = r#"

@@ -7,12 +7,13 @@ use std::sync::atomic::AtomicBool;
 use record::RecordError;
 use record::cell::{CellRecord, Outcome};
 use record::provenance::Provenance;
+use record::pytorch::{PYTORCH_STEPS, read_pytorch};
 use record::table::{read_runs, write_curves, write_runs, write_timing};
 use sequence::{Random, Stream};
 
 use crate::plan::{Plan, PlannedCell, Profile, Rates, Stage};
 use crate::schedule::{Limits, Message, schedule};
-use crate::tables::{Records, Tables, read_pytorch};
+use crate::tables::{Records, Tables};
 use crate::tuning::{scores, tune};
 use crate::{Answer, Comparison, Executor, ExperimentError, Workspace};
 
@@ -279,6 +280,12 @@ fn write(
     write_runs(&folder.join("seconds.csv"), &tables.seconds)?;
     write_curves(&folder.join("curves.csv"), &tables.curves)?;
     write_timing(&folder.join("timing.csv"), &tables.timing)?;
+    // The result keeps the times that it was made with, whatever the benchmark says later.
+    if workspace.pytorch_steps.exists() {
+        let kept = folder.join(PYTORCH_STEPS);
+        std::fs::copy(&workspace.pytorch_steps, &kept)
+            .map_err(|source| RecordError::File { path: kept, source })?;
+    }
     let bytes = std::fs::read(&runs).map_err(|source| RecordError::File { path: runs, source })?;
     let provenance = provenance(plan, workspace, records, rates, record::digest(&bytes));
     provenance.write(&folder.join("provenance.json"))?;
@@ -315,8 +322,6 @@ fn provenance(
         rules: rules.collect(),
         runs,
         corpora: plan.corpora.clone(),
-        pytorch_steps: std::fs::read(&workspace.pytorch_steps)
-            .map_or_else(|_| String::new(), |bytes| record::digest(&bytes)),
         left_out: plan.left_out.clone(),
         cells,
         core_seconds: records.values().map(|record| record.cost.processor_seconds).sum(),
@@ -463,6 +468,24 @@ mod tests {
 
         let counts = status(&plan, &workspace).unwrap();
         assert!(counts.values().all(|count| count.fresh > 0 && count.missing == 0 && count.failed == 0));
+    }
+
+    #[test]
+    fn what_uncommitted_code_computed_is_computed_again_once_it_is_committed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (plan, mut workspace) = tiny(folder.path());
+        workspace.code.dirty = true;
+        let (never, allowed) = (AtomicBool::new(false), RunOptions { allow_dirty: true, ..options() });
+        let first = run(&plan, &workspace, &allowed, &never, &mut |_| {}).unwrap();
+        assert_eq!(run(&plan, &workspace, &allowed, &never, &mut |_| {}).unwrap().computed, 0);
+        workspace.code.dirty = false;
+        let committed = run(&plan, &workspace, &options(), &never, &mut |_| {}).unwrap();
+        assert_eq!((committed.computed, committed.reused), (first.computed, 0));
+        // Cells of another revision are reused, and provenance names it.
+        workspace.code.revision = "def".to_owned();
+        let later = run(&plan, &workspace, &options(), &never, &mut |_| {}).unwrap();
+        assert_eq!(later.provenance.revision, "def");
+        assert_eq!(later.provenance.revisions, BTreeMap::from([("abc".to_owned(), first.computed)]));
     }
 
     #[test]

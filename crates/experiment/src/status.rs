@@ -68,7 +68,8 @@ fn load(cells: &[PlannedCell], workspace: &Workspace, records: &mut Records) -> 
             Ok(Some(record)) => {
                 records.insert(cell.key.clone(), record);
             }
-            Ok(None) | Err(RecordError::Damaged { .. }) => {}
+            Ok(None) => {}
+            Err(error @ RecordError::Damaged { .. }) => tracing::warn!("{error}"),
             Err(error) => return Err(error.into()),
         }
     }

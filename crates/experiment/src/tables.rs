@@ -5,12 +5,12 @@
 //! there, because the rate is constant after warm-up.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 
 use record::cell::{CellRecord, CurveRow, Outcome};
+use record::pytorch::PytorchStep;
 use record::spelled::spell;
 use record::table::{CurveTableRow, RunRow, TimingRow};
-use record::{RecordError, Settings, label};
+use record::{Settings, label};
 
 use crate::measurements::{FIT, RATE, TEST, VALIDATION};
 use crate::plan::{Plan, PlannedCell, Stage};
@@ -319,36 +319,6 @@ fn step_seconds(cell: &PlannedCell, finished: &[Finished]) -> Option<f64> {
     median(nearest.flat_map(|(_, record)| record.cost.step_seconds.clone()).collect())
 }
 
-/// One timed training step of PyTorch.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct PytorchStep {
-    model: String,
-    time: usize,
-    seconds: f64,
-}
-
-/// Reads the columns `model,time,seconds`. A file that is not there has no rows; lines with `#` are comments.
-pub(crate) fn read_pytorch(path: &Path) -> Result<Vec<PytorchStep>, RecordError> {
-    let text = match std::fs::read_to_string(path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(source) => return Err(RecordError::File { path: path.to_owned(), source }),
-    };
-    let lines =
-        text.lines().enumerate().filter(|(_, line)| !line.starts_with('#') && !line.trim().is_empty());
-    let step = |(index, line): (usize, &str)| {
-        let fields: Vec<&str> = line.split(',').map(str::trim).collect();
-        let wrong = || RecordError::Format {
-            path: path.to_owned(),
-            message: format!("line {}: `{line}` is not `model,time,seconds`", index + 1),
-        };
-        let &[model, time, seconds, ..] = fields.as_slice() else { return Err(wrong()) };
-        let (Ok(time), Ok(seconds)) = (time.parse(), seconds.parse()) else { return Err(wrong()) };
-        Ok(PytorchStep { model: model.to_owned(), time, seconds })
-    };
-    lines.skip(1).map(step).collect()
-}
-
 fn pytorch_seconds(cell: &PlannedCell, steps: &[PytorchStep]) -> Option<f64> {
     let same = |step: &&PytorchStep| step.model == cell.model && step.time == cell.time;
     median(steps.iter().filter(same).map(|step| step.seconds).collect())
@@ -573,17 +543,5 @@ mod tests {
             (4, 2, 1, 1)
         );
         assert_eq!(comparison.largest_deviation, BTreeMap::from([("cell".to_owned(), 0.5)]));
-    }
-
-    #[test]
-    fn the_table_of_pytorch_is_read_and_a_wrong_line_named() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("steps.csv");
-        assert_eq!(read_pytorch(&path).unwrap(), []);
-        std::fs::write(&path, "# by bench.py\nmodel,time,seconds\nlstm,64,0.5\n").unwrap();
-        let expected = PytorchStep { model: "lstm".to_owned(), time: 64, seconds: 0.5 };
-        assert_eq!(read_pytorch(&path).unwrap(), [expected]);
-        std::fs::write(&path, "model,time,seconds\nlstm,long,0.5\n").unwrap();
-        assert!(read_pytorch(&path).unwrap_err().to_string().contains("line 2: `lstm,long,0.5`"));
     }
 }

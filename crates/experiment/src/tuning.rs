@@ -170,13 +170,13 @@ fn winners(scores: &ArmScores, larger_is_better: impl Fn(&str) -> bool) -> Rates
 mod tests {
     use super::*;
 
-    fn reached(validation: f64, updates_to_solve: Option<f64>) -> Option<Score> {
-        Some(Score { validation, updates_to_solve })
+    fn reached(validation: f64, updates_to_solve: Option<f64>) -> Score {
+        Score { validation, updates_to_solve }
     }
 
     #[test]
     fn the_best_mean_wins_and_ties_go_to_the_smaller_rate() {
-        let of = |validation| reached(validation, None);
+        let of = |validation| Some(reached(validation, None));
         let scores = [(0.001, of(0.7)), (0.003, of(0.9)), (0.01, of(0.9)), (0.03, None)];
         assert_eq!(winner(&scores, true), Some(0.003));
         assert_eq!(winner(&scores, false), Some(0.001));
@@ -188,10 +188,10 @@ mod tests {
     #[test]
     fn of_rates_that_solve_the_task_the_soonest_wins() {
         let scores = [
-            (0.001, reached(1.0, Some(400.0))),
-            (0.003, reached(0.96, Some(150.0))),
-            (0.01, reached(0.999, None)),
-            (0.03, reached(0.97, Some(150.0))),
+            (0.001, Some(reached(1.0, Some(400.0)))),
+            (0.003, Some(reached(0.96, Some(150.0)))),
+            (0.01, Some(reached(0.999, None))),
+            (0.03, Some(reached(0.97, Some(150.0)))),
         ];
         assert_eq!(winner(&scores, true), Some(0.003));
         assert_eq!(winner(&scores[..1], true), Some(0.001));
@@ -201,16 +201,16 @@ mod tests {
     #[test]
     fn a_rate_at_which_one_seed_diverged_has_no_score_and_one_that_one_seed_solved_did_not_solve() {
         let single = vec![
-            (0.01, reached(0.5, None)),
-            (0.001, reached(0.25, Some(50.0))),
-            (0.001, reached(0.75, None)),
+            (0.01, Some(reached(0.5, None))),
+            (0.001, Some(reached(0.25, Some(50.0)))),
+            (0.001, Some(reached(0.75, None))),
             (0.01, None),
-            (0.1, reached(1.0, Some(50.0))),
-            (0.1, reached(1.0, Some(100.0))),
+            (0.1, Some(reached(1.0, Some(50.0)))),
+            (0.1, Some(reached(1.0, Some(100.0)))),
         ];
         assert_eq!(
             means(single),
-            [(0.001, reached(0.5, None)), (0.01, None), (0.1, reached(1.0, Some(75.0)))]
+            [(0.001, Some(reached(0.5, None))), (0.01, None), (0.1, Some(reached(1.0, Some(75.0))))]
         );
     }
 

@@ -96,7 +96,7 @@ pub struct Tuning {
 }
 
 /// What the quick profile changes. It is a smoke test: it never yields a verdict.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Quick {
     /// Evaluation seeds.
@@ -108,6 +108,12 @@ pub struct Quick {
     /// Overrides of task keys, by task label.
     #[serde(default)]
     pub tasks: std::collections::BTreeMap<String, toml::Table>,
+}
+
+impl Default for Quick {
+    fn default() -> Self {
+        Self { seeds: one(), models: Vec::new(), tasks: std::collections::BTreeMap::new() }
+    }
 }
 
 /// Seeds that a version of an experiment has.

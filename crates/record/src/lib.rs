@@ -8,6 +8,7 @@ pub mod claims;
 pub mod definition;
 pub mod metric;
 pub mod provenance;
+pub mod pytorch;
 pub mod spelled;
 pub mod store;
 pub mod table;

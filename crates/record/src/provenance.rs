@@ -31,9 +31,6 @@ pub struct Provenance {
     pub runs: String,
     /// sha256 of each corpus.
     pub corpora: BTreeMap<String, String>,
-    /// blake3 of the table of PyTorch's step times; empty where there was none.
-    #[serde(default)]
-    pub pytorch_steps: String,
     /// Tasks that were left out, with the reason.
     pub left_out: BTreeMap<String, String>,
     /// Cells by outcome.

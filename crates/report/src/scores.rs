@@ -102,7 +102,7 @@ impl Scores<'_> {
             self.tables.runs.iter().filter(|row| {
                 row.task == self.task
                     && row.phase == EVALUATION
-                    && row.split.starts_with("test")
+                    && (row.split.starts_with("test") || row.metric == "updates-to-solve")
                     && !row.split.starts_with("test-block@")
             })
         };
@@ -313,15 +313,26 @@ impl Scores<'_> {
                 .iter()
                 .map(|setting| {
                     let of_arm = rows().filter(|row| row.model == arm.label && row.setting == *setting);
-                    quartiles(of_arm.map(|row| row.value).collect())
+                    let ours: Vec<f64> = of_arm.map(|row| row.value).collect();
+                    let time = setting_value(setting, "time").and_then(|time| time.parse().ok());
+                    let theirs = self.tables.pytorch.iter();
+                    let theirs = theirs.filter(|step| step.model == arm.label && Some(step.time) == time);
+                    let theirs: Vec<f64> = theirs.map(|step| step.seconds).collect();
+                    let ratio = if ours.is_empty() || theirs.is_empty() {
+                        String::new()
+                    } else {
+                        format!(", {} × PyTorch", number(quantile(&ours, 0.5) / quantile(&theirs, 0.5)))
+                    };
+                    quartiles(&ours) + &ratio
                 })
                 .collect();
             if cells.iter().any(|cell| cell != "-") {
                 grid.push([name_with_role(arm)].into_iter().chain(cells).collect());
             }
         }
+        let peer = if self.tables.pytorch.is_empty() { "" } else { ", as a multiple of PyTorch's median" };
         (!grid.is_empty()).then(|| ScoreTable {
-            heading: "time of a training step: median, quartiles in brackets (less is better)".to_owned(),
+            heading: format!("time of a training step: median, quartiles in brackets{peer} (less is better)"),
             table: grid.markdown(),
         })
     }
@@ -388,8 +399,8 @@ fn updates_to_solve(sample: &Sample) -> (String, usize) {
     if times.iter().all(Option::is_none) {
         return ("not solved".to_owned(), 0);
     }
-    // The budget is what unfinished runs report; without any, no time is cut.
-    let unfinished = tried.iter().filter(|seed| seed.outcome == Outcome::NotSolved).map(|seed| seed.value);
+    // The budget is what unfinished runs report, diverged ones among them; without any, no time is cut.
+    let unfinished = tried.iter().filter(|seed| seed.outcome != Outcome::Ok).map(|seed| seed.value);
     let budget = unfinished.fold(f64::NEG_INFINITY, f64::max);
     let budget = if budget.is_finite() { budget } else { f64::INFINITY };
     match RestrictedMean::of(&times, budget) {
@@ -412,21 +423,23 @@ fn one_seed(seed: &Seed, metric: &str) -> String {
 }
 
 /// `4.2 ms [4.1 ms, 4.4 ms], 20 repeats`.
-fn quartiles(mut seconds: Vec<f64>) -> String {
+fn quartiles(seconds: &[f64]) -> String {
     if seconds.is_empty() {
         return "-".to_owned();
     }
-    seconds.sort_by(f64::total_cmp);
-    let quantile = |share: f64| {
-        // Linear interpolation between order statistics.
-        let place = share * (seconds.len() as f64 - 1.0);
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an index of the list")]
-        let below = place.floor() as usize;
-        let above = (below + 1).min(seconds.len() - 1);
-        seconds[below] + (place - place.floor()) * (seconds[above] - seconds[below])
-    };
-    let [low, middle, high] = [0.25, 0.5, 0.75].map(quantile).map(duration);
+    let [low, middle, high] = [0.25, 0.5, 0.75].map(|share| duration(quantile(seconds, share)));
     format!("{middle} [{low}, {high}], {} repeats", seconds.len())
+}
+
+/// A quantile, by linear interpolation between order statistics.
+fn quantile(values: &[f64], share: f64) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let place = share * (sorted.len() as f64 - 1.0);
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an index of the list")]
+    let below = place.floor() as usize;
+    let above = (below + 1).min(sorted.len() - 1);
+    sorted[below] + (place - place.floor()) * (sorted[above] - sorted[below])
 }
 
 #[cfg(test)]
@@ -458,8 +471,8 @@ mod tests {
     #[test]
     fn quartiles_are_those_of_numpy() {
         // numpy 2: percentile([1, 2, 3, 4, 10], [25, 50, 75]) = 2, 3, 4
-        assert_eq!(quartiles(vec![10.0, 1.0, 3.0, 2.0, 4.0]), "3.00 s [2.00 s, 4.00 s], 5 repeats");
-        assert_eq!(quartiles(Vec::new()), "-");
+        assert_eq!(quartiles(&[10.0, 1.0, 3.0, 2.0, 4.0]), "3.00 s [2.00 s, 4.00 s], 5 repeats");
+        assert_eq!(quartiles(&[]), "-");
     }
 
     #[test]

@@ -9,6 +9,7 @@ use analysis::statistics::{
 };
 use record::cell::Outcome;
 use record::metric::{is_accuracy, is_solved};
+use record::pytorch::{PYTORCH_STEPS, PytorchStep, read_pytorch};
 use record::table::{CurveTableRow, RunRow, TimingRow, read_curves, read_runs, read_timing};
 
 use crate::ReportError;
@@ -24,6 +25,7 @@ pub(crate) struct Tables {
     pub(crate) runs: Vec<RunRow>,
     pub(crate) curves: Vec<CurveTableRow>,
     pub(crate) timing: Vec<TimingRow>,
+    pub(crate) pytorch: Vec<PytorchStep>,
 }
 
 impl Tables {
@@ -37,6 +39,7 @@ impl Tables {
             runs,
             curves: optional("curves.csv").map_or(Ok(Vec::new()), |path| read_curves(&path))?,
             timing: optional("timing.csv").map_or(Ok(Vec::new()), |path| read_timing(&path))?,
+            pytorch: read_pytorch(&folder.join(PYTORCH_STEPS))?,
         })
     }
 
@@ -176,11 +179,11 @@ impl Sample {
         (!values.is_empty()).then_some(Mean { value, interval })
     }
 
-    /// Seeds that yielded a number.
+    /// Seeds that yielded a number; that of a diverged run is its best before it diverged.
     pub(crate) fn measured(&self) -> impl Iterator<Item = &Seed> {
-        self.seeds
-            .iter()
-            .filter(|seed| matches!(seed.outcome, Outcome::Ok | Outcome::NotSolved) && seed.value.is_finite())
+        self.seeds.iter().filter(|seed| {
+            !matches!(seed.outcome, Outcome::Failed | Outcome::NotAttempted) && seed.value.is_finite()
+        })
     }
 }
 

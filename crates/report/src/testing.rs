@@ -421,7 +421,6 @@ pub(crate) fn provenance(definition: &Definition) -> Provenance {
         version: definition.version,
         revision: "4f0c2d1e9b8a7766554433221100ffeeddccbbaa".into(),
         revisions: BTreeMap::new(),
-        pytorch_steps: String::new(),
         dirty: false,
         definition: definition.digest.clone(),
         rules: definition.claims.iter().map(|rule| (rule.id.clone(), rule.digest())).collect(),

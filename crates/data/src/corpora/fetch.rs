@@ -72,6 +72,12 @@ pub(super) fn download(
         return Err(DataError::WrongDownload { url: url(), reason });
     }
     temporary.as_file().sync_all().map_err(|source| cannot("write", path, source))?;
+    if path.exists() {
+        // A file that fails its check is somebody's: it is set aside, not overwritten.
+        let aside = path.with_extension("damaged");
+        fs::rename(path, &aside).map_err(|source| cannot("rename", path, source))?;
+        tracing::warn!(corpus = entry.name, "what was there is damaged; it is now {}", aside.display());
+    }
     temporary.persist(path).map_err(|error| cannot("write", path, error.error))?;
     tracing::info!(corpus = entry.name, path = %path.display(), "downloaded");
     Ok(path.to_owned())
@@ -116,6 +122,7 @@ mod tests {
             preparation: Preparation::Verbatim,
             licence: "none",
             source: "none",
+            split: "none",
             note: "none",
         }
     }
@@ -130,7 +137,10 @@ mod tests {
 
     /// Downloads into a new folder.
     fn attempt(entry: &CorpusEntry) -> Attempt {
-        let folder = tempfile::tempdir().unwrap();
+        attempt_in(&tempfile::tempdir().unwrap(), entry)
+    }
+
+    fn attempt_in(folder: &tempfile::TempDir, entry: &CorpusEntry) -> Attempt {
         let mut told = Vec::new();
         // A proxy in the environment must not stand between a test and its own machine.
         let direct = Agent::config_builder().proxy(None).build().new_agent();
@@ -157,6 +167,21 @@ mod tests {
         assert!(result.unwrap().ends_with("lm/text.txt"));
         assert_eq!(files, [("text.txt".to_owned(), TEXT.to_vec())]);
         assert_eq!(told.last(), Some(&(18, 18)));
+    }
+
+    #[test]
+    fn a_damaged_file_is_set_aside_by_a_good_download_and_stays_where_there_is_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lm/text.txt");
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, "to be or").unwrap();
+        let refused = attempt_in(&folder, &entry(serve(answer("404 Not Found", 0, b""))));
+        assert!(refused.result.is_err());
+        assert_eq!(refused.files, [("text.txt".to_owned(), b"to be or".to_vec())]);
+        let mut files = attempt_in(&folder, &entry(serve(answer("200 OK", 18, TEXT)))).files;
+        files.sort();
+        let damaged = ("text.damaged".to_owned(), b"to be or".to_vec());
+        assert_eq!(files, [damaged, ("text.txt".to_owned(), TEXT.to_vec())]);
     }
 
     #[test]

@@ -43,9 +43,14 @@ pub struct CorpusEntry {
     pub licence: &'static str,
     /// Who made it.
     pub source: &'static str,
+    /// Which part is for what.
+    pub split: &'static str,
     /// Size in units of the corpus, and its traps.
     pub note: &'static str,
 }
+
+/// How texts are cut: the tail is never trained on, and which half of it is tested follows the definition.
+const TAIL: &str = "the first 90% for training, the rest for validation and test";
 
 /// All corpora.
 pub static CORPORA: &[CorpusEntry] = &[
@@ -58,6 +63,7 @@ pub static CORPORA: &[CorpusEntry] = &[
         preparation: Preparation::Verbatim,
         licence: "public domain text",
         source: "plays of William Shakespeare, collected in github.com/karpathy/char-rnn",
+        split: TAIL,
         note: "1,115,394 characters, 65 symbols; speaker names repeat, which flatters every model",
     },
     CorpusEntry {
@@ -69,6 +75,7 @@ pub static CORPORA: &[CorpusEntry] = &[
         preparation: Preparation::DistinctLinesShuffled,
         licence: "public domain data, MIT repository",
         source: "given names of the US Social Security Administration, collected in github.com/karpathy/makemore",
+        split: TAIL,
         note: "32,033 names of which 2,539 are repeats; repeats are dropped, or test names would be trained on",
     },
 ];

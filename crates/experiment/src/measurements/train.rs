@@ -2,7 +2,7 @@
 
 use record::Settings;
 use record::cell::Outcome;
-use sequence::{Budget, CurvePoint, Fit, Outcome as Ending, Predictor, StopRule, Task};
+use sequence::{Budget, CurvePoint, Outcome as Ending, Predictor, StopRule};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -16,7 +16,7 @@ use crate::settings::{defaults, parse};
 pub(super) const ENTRY: MeasurementEntry = MeasurementEntry {
     name: "train",
     summary: "train at the tuned rate, then score every test set once",
-    version: 1,
+    version: 2,
     defaults: defaults::<Config>,
     of_one_model: &[],
     schedule: Schedule::Tuned,
@@ -144,7 +144,9 @@ fn run(context: &CellContext) -> Result<Yield, ExperimentError> {
     rows.push(row(&none, FIT, "body-parameters", Outcome::Ok, fit.predictor.body_parameters() as f64));
     rows.push(row(&none, FIT, "total-parameters", Outcome::Ok, fit.predictor.total_parameters() as f64));
     if let Some(threshold) = task.solved_at() {
-        let solved = solved_updates(&fit, threshold, task.as_ref());
+        let reached =
+            |value: f64| if task.larger_is_better() { value >= threshold } else { value <= threshold };
+        let solved = solved_updates(fit.outcome, &fit.curve, reached);
         let ending = match (solved, outcome) {
             (Some(_), _) => Outcome::Ok,
             (None, Outcome::Diverged) => Outcome::Diverged,
@@ -163,16 +165,14 @@ fn run(context: &CellContext) -> Result<Yield, ExperimentError> {
 }
 
 /// The updates after which the task counted as solved: by the stop rule, or else from the evaluation since which every
-/// one, the last included, reached the threshold.
-fn solved_updates(fit: &Fit, threshold: f64, task: &dyn Task) -> Option<u64> {
-    match fit.outcome {
+/// one, the last included, reached the threshold, if these are as many as the stop rule asks for.
+fn solved_updates(ending: Ending, curve: &[CurvePoint], reached: impl Fn(f64) -> bool) -> Option<u64> {
+    match ending {
         Ending::Solved { updates } => Some(updates),
         Ending::Diverged { .. } => None,
         Ending::Finished => {
-            let reached =
-                |value: f64| if task.larger_is_better() { value >= threshold } else { value <= threshold };
-            let since = fit.curve.iter().rev().take_while(|point| reached(point.validation)).last();
-            since.map(|point| point.updates)
+            let last = curve.iter().rev().take_while(|point| reached(point.validation));
+            last.skip(SOLVED_EVALUATIONS as usize - 1).last().map(|point| point.updates)
         }
     }
 }
@@ -216,6 +216,23 @@ mod tests {
         // By hand: 2.5 is worse than 2, the second 2 only as good.
         assert_eq!(trace.blocks, [[30.0], [20.0], [20.0], [20.0], [10.0]]);
         assert_eq!(tests, 3);
+    }
+
+    #[test]
+    fn one_evaluation_alone_solves_nothing() {
+        let solved = |scores: &[f64]| {
+            let point = |(index, &validation): (usize, &f64)| CurvePoint {
+                updates: 50 * (index as u64 + 1),
+                multiply_adds: 0,
+                training_loss: 0.0,
+                validation,
+            };
+            let curve: Vec<_> = scores.iter().enumerate().map(point).collect();
+            solved_updates(Ending::Finished, &curve, |value| value >= 0.95)
+        };
+        assert_eq!(solved(&[0.2, 0.96]), None);
+        assert_eq!(solved(&[0.96, 0.2, 0.95, 0.97]), Some(150));
+        assert_eq!(solved(&[0.96, 0.96, 0.2]), None);
     }
 
     #[test]

@@ -112,16 +112,12 @@ fn find<'a>(label: &str, tasks: &'a [TaskCheck<'a>]) -> Result<&'a TaskCheck<'a>
 
 /// A regime must say where it is: at one value of everything that varies.
 fn check_regimes(at: &BTreeMap<String, Vec<Value>>, task: &TaskCheck) -> Result<(), String> {
+    check_places(at, task)?;
     let several = task.varying.iter().find(|(key, values)| values.len() > 1 && !at.contains_key(*key));
-    if let Some((key, values)) = several {
-        let values: Vec<String> = values.iter().map(plain).collect();
-        return Err(format!(
-            "`at`: task `{}` is run at several {key}; say which of {}",
-            task.task.label,
-            values.join(", ")
-        ));
-    }
-    check_places(at, task)
+    let Some((key, values)) = several else { return Ok(()) };
+    let values: Vec<String> = values.iter().map(plain).collect();
+    let label = &task.task.label;
+    Err(format!("`at`: task `{label}` is run at several {key}; say which of {}", values.join(", ")))
 }
 
 /// Every place must be a setting that is run.

@@ -272,6 +272,52 @@ fn options_narrow_and_change_a_plan() {
 }
 
 #[test]
+fn a_model_may_be_measured_beyond_the_others_and_in_nothing_shared() {
+    let with = |measure: &str| {
+        let at = TINY.find("[[model]]").unwrap() + "[[model]]".len();
+        plan(&format!("{}\nmeasure = {measure}{}", &TINY[..at], &TINY[at..]))
+    };
+    let plan = with("{ staircase = { extended-updates = 50 } }").unwrap();
+    let extended: Vec<&str> = plan
+        .evaluation
+        .iter()
+        .filter(|arm| arm.cell.measurement.settings.get("extended-updates") == Some(&json!(50)))
+        .map(|arm| arm.task.as_str())
+        .collect();
+    assert_eq!(extended, ["climb"]);
+    for (measure, message) in [
+        ("{ staircase = { updates = 50 } }", "`updates` must be the same for all models"),
+        ("{ staircase = { extended-update = 50 } }", "did you mean `extended-updates`?"),
+        ("{ staircases = { extended-updates = 50 } }", "did you mean `staircase`?"),
+        ("{ staircase = { extended-updates = \"many\" } }", "extended-updates"),
+    ] {
+        let refused = with(measure).unwrap_err().to_string();
+        assert!(refused.contains(message), "{refused}");
+    }
+}
+
+#[test]
+fn a_mistake_is_found_whatever_is_run() {
+    let wrong = TINY.replacen("metric = \"accuracy\"", "metric = \"acuracy\"", 1);
+    assert_ne!(wrong, TINY);
+    for options in [
+        PlanOptions { profile: Profile::Quick, ..PlanOptions::default() },
+        PlanOptions { set: vec![("recall.updates".to_owned(), "7".to_owned())], ..PlanOptions::default() },
+    ] {
+        let refused = plan_with(&wrong, &options).unwrap_err().to_string();
+        assert!(refused.contains("did you mean `accuracy`?"), "{refused}");
+    }
+}
+
+#[test]
+fn a_regime_says_where_it_is() {
+    let at = TINY.find("at = { lag = [2, 5] }").unwrap();
+    let end = at + TINY[at..].find('\n').unwrap();
+    let refused = plan(&format!("{}{}", &TINY[..at], &TINY[end..])).unwrap_err().to_string();
+    assert!(refused.contains("is run at several lag; say which of 2, 5"), "{refused}");
+}
+
+#[test]
 fn a_task_without_its_corpus_is_left_out_with_the_reason() {
     let text = TINY.to_owned()
         + "\n[[task]]\nlabel = \"text\"\nname = \"character-language-model\"\nversion = 1\nbatch = 4\n\

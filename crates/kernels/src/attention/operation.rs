@@ -144,7 +144,7 @@ impl BackwardStep<Flex, 1> for PackedAttention {
         let [Some(parent)] = ops.parents else { return };
         let Saved { inputs, output, log_sums } = ops.state;
         let gradient = split_heads(&gradient.to_contiguous(), inputs.sizes().heads, 1, 0);
-        let gradient = pack(inputs.backward(&output, &log_sums, &gradient));
+        let gradient = pack(&inputs.backward(&output, &log_sums, &gradient));
         gradients.register::<Flex>(parent.id, gradient);
     }
 }
@@ -167,7 +167,7 @@ fn merge_heads(output: &FlexTensor) -> FlexTensor {
 }
 
 /// Three tensors as [`Destination::like`] stores a part of a packed one, beside each other again.
-fn pack(parts: [FlexTensor; 3]) -> FlexTensor {
+fn pack(parts: &[FlexTensor; 3]) -> FlexTensor {
     let [batch, heads, time, width] = parts[0].layout().shape().dims();
     let row = heads * width;
     let mut packed = Vec::with_capacity(batch * time * 3 * row);
