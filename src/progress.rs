@@ -233,13 +233,15 @@ impl Cells {
         Self { bar, name: name.to_owned(), jobs, start: Instant::now(), spoken: None }
     }
 
-    /// The state has changed.
-    pub(crate) fn reached(&mut self, tally: &Tally) {
+    /// The state has changed by an event.
+    pub(crate) fn reached(&mut self, tally: &Tally, event: &Event) {
         let sentence = tally.sentence(self.start.elapsed(), self.jobs);
         self.bar.set_length(tally.total as u64);
         self.bar.set_position(tally.settled() as u64);
         self.bar.set_message(sentence.clone());
-        let due = self.spoken.is_none_or(|spoken| spoken.elapsed() >= INTERVAL);
+        // The next cell starts at once, and is counted then.
+        let between = matches!(event, Event::Done { .. }) && tally.settled() + tally.running < tally.total;
+        let due = !between && self.spoken.is_none_or(|spoken| spoken.elapsed() >= INTERVAL);
         if !on_terminal() && (due || tally.settled() == tally.total) {
             self.spoken = Some(Instant::now());
             let line = format!("{}: {}/{} cells, {sentence}", self.name, tally.settled(), tally.total);

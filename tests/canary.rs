@@ -1,10 +1,11 @@
-//! Canaries: what each model makes of each task in 20 updates.
+//! Canaries: what each model makes of each task in 20 updates, and each of its variants of one task.
 //!
 //! A stored cell is reused as long as the versions of its task, model and measurement are the same. If the code
 //! changes what a cell yields and no version was raised, a canary moves, and this test fails.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::path::Path;
 
 use data::{Corpora, TASKS, TaskEntry};
 use experiment::{Code, Host, Machine, Workspace, compute};
@@ -13,12 +14,12 @@ use record::Settings;
 use record::cell::{Cell, Component, Outcome, SCHEMA, Size};
 use record::claims::Register;
 use record::spelled::spell;
-use sequence::Stopwatch;
-use serde_json::json;
+use sequence::{Random, Stopwatch, Stream};
+use serde_json::{Value, json};
 
 use crate::support;
 
-const HEADER: &str = "model,model_version,task,task_version,value";
+const HEADER: &str = "cell,value";
 /// Another processor may round differently, and 20 updates amplify that a little.
 const TOLERANCE: f64 = 1e-4;
 
@@ -35,6 +36,10 @@ impl Stopwatch for Stopped {
 
 impl Machine for Stopped {}
 
+fn corpora() -> Corpora {
+    Corpora { search: Vec::new(), cache: support::root().join("nowhere") }
+}
+
 fn workspace() -> Workspace {
     let nowhere = || support::root().join("nowhere");
     Workspace {
@@ -42,7 +47,7 @@ fn workspace() -> Workspace {
         results: nowhere(),
         state: nowhere(),
         pytorch_steps: nowhere(),
-        corpora: Corpora { search: Vec::new(), cache: nowhere() },
+        corpora: corpora(),
         claims: Register { claims: Vec::new() },
         code: Code { version: String::new(), revision: String::new(), dirty: false },
         host: Host {
@@ -57,40 +62,99 @@ fn workspace() -> Workspace {
     }
 }
 
-/// The training loss of updates 11 to 20 if the model suits the task, or the primary validation score of a model that
-/// counts.
-fn canary(model: &ModelEntry, task: &TaskEntry, workspace: &Workspace) -> Option<f64> {
-    let component = |name: &str, version, settings| Component { name: name.to_owned(), version, settings };
-    let train = experiment::measurement("train").unwrap();
-    let settings =
-        Settings::from([("updates".to_owned(), json!(20)), ("evaluate-every".to_owned(), json!(10))]);
-    let cell = Cell {
+/// Settings beside the defaults that experiments use.
+fn variants() -> Vec<(&'static str, &'static str, Value)> {
+    let recall = "first-cue-recall";
+    let text = "character-language-model";
+    vec![
+        ("rnn", recall, json!({"initialisation": "uniform"})),
+        ("rnn", recall, json!({"initialisation": "identity-relu"})),
+        ("rnn", recall, json!({"layers": 2})),
+        ("lstm", recall, json!({"forget-bias": 0})),
+        ("lstm", recall, json!({"forget-bias": "chrono", "time-scale": 40})),
+        ("transformer", recall, json!({"window": 8})),
+        ("transformer", recall, json!({"layers": 1, "heads": 1})),
+        ("transformer", recall, json!({"position": "none"})),
+        ("transformer", recall, json!({"position": "learned"})),
+        ("transformer", recall, json!({"position": "alibi"})),
+        ("transformer", recall, json!({"norm": "post"})),
+        ("transformer", recall, json!({"causal": false})),
+        ("n-gram", text, json!({"order": 3, "smoothing": "kneser-ney"})),
+        ("n-gram", text, json!({"order": 3, "smoothing": "witten-bell"})),
+    ]
+}
+
+/// A text of 20,000 characters, each of which depends on the one before.
+fn write_text(path: &Path) {
+    let mut random = Random::new(5, Stream::Test);
+    let mut last = 0;
+    let character = |_| {
+        last = (3 * last + random.below(4)) % 26;
+        char::from(b'a' + u8::try_from(last).unwrap())
+    };
+    std::fs::write(path, (0..20_000).map(character).collect::<String>()).unwrap();
+}
+
+/// A small cell.
+fn cell(model: &ModelEntry, given: Value, task: &TaskEntry, measurement: &str, text: &Path) -> Cell {
+    let component = |name: &str, version, settings: Value| Component {
+        name: name.to_owned(),
+        version,
+        settings: serde_json::from_value(settings).unwrap(),
+    };
+    let over_text = (task.corpus)(&(task.defaults)()).is_some();
+    let source = format!("file:{}", text.display());
+    let of_task = if over_text { json!({"corpus": source, "time": 16}) } else { json!({}) };
+    let measurement = experiment::measurement(measurement).unwrap();
+    let measured = match measurement.name {
+        "staircase" => json!({"ladder": [2], "rates": [0.003], "updates": 20, "evaluate-every": 10}),
+        _ => json!({"updates": 20, "evaluate-every": 10}),
+    };
+    Cell {
         schema: SCHEMA,
-        task: component(task.name, task.version, Settings::new()),
-        data: None,
-        model: component(model.name, model.version, Settings::new()),
+        task: component(task.name, task.version, of_task),
+        data: over_text.then(|| corpora().digest(&source).unwrap()),
+        model: component(model.name, model.version, given),
         size: Size { width: 8, body_parameters: None },
         training: Settings::from([("batch".to_owned(), json!(4))]),
-        measurement: component(train.name, train.version, settings),
+        measurement: component(measurement.name, measurement.version, measured),
         seed: 7,
-    };
-    let record = compute(&cell, workspace);
+    }
+}
+
+/// The training loss of updates 11 to 20 if the model suits the task, or the primary validation score of a model that
+/// counts.
+fn canary(cell: &Cell, workspace: &Workspace) -> Option<f64> {
+    let record = compute(cell, workspace);
     let score = record.rows.iter().find(|row| row.split == "validation").map(|row| row.value);
     let unsuitable = record.outcome == Outcome::Failed;
-    assert_eq!(score.is_none(), unsuitable, "{} on {}: {:?}", model.name, task.name, record.message);
+    assert_eq!(
+        score.is_none(),
+        unsuitable,
+        "{} on {}: {:?}",
+        cell.model.name,
+        cell.task.name,
+        record.message
+    );
     let loss = record.curve.last().map(|point| point.training_loss).filter(|loss| loss.is_finite());
     loss.or(score)
 }
 
-/// Canaries by model and task, with versions.
-type Canaries = BTreeMap<(String, u32, String, u32), f64>;
+/// Canaries by what was computed, with versions.
+type Canaries = BTreeMap<String, f64>;
+
+fn name(cell: &Cell) -> String {
+    let mut words = vec![format!("{} {}", cell.model.name, cell.model.version)];
+    words.extend(cell.model.settings.iter().map(|(key, value)| format!("{key}={value}").replace('"', "")));
+    words.push(format!("on {} {}", cell.task.name, cell.task.version));
+    words.push(format!("by {} {}", cell.measurement.name, cell.measurement.version));
+    words.join(" ")
+}
 
 fn read(text: &str) -> Canaries {
     let row = |line: &str| {
-        let fields: Vec<&str> = line.split(',').collect();
-        let version = |field: &str| field.parse().unwrap();
-        let key = (fields[0].to_owned(), version(fields[1]), fields[2].to_owned(), version(fields[3]));
-        (key, fields[4].parse().unwrap())
+        let (cell, value) = line.rsplit_once(',').unwrap();
+        (cell.to_owned(), value.parse().unwrap())
     };
     text.lines().skip(1).map(row).collect()
 }
@@ -100,44 +164,53 @@ fn moved(before: &Canaries, now: &Canaries) -> Vec<String> {
     let far = |one: f64, other: f64| (one - other).abs() > TOLERANCE * one.abs().max(1.0);
     before
         .iter()
-        .filter_map(|(key, value)| Some((key, *value, *now.get(key)?)))
+        .filter_map(|(cell, value)| Some((cell, *value, *now.get(cell)?)))
         .filter(|&(_, before, now)| far(before, now) || before.is_nan() != now.is_nan())
-        .map(|((model, _, task, _), before, now)| format!("{model} on {task}: {before} became {now}"))
+        .map(|(cell, before, now)| format!("{cell}: {before} became {now}"))
         .collect()
 }
 
 #[test]
 fn no_canary_moves_without_a_new_version() {
-    let workspace = workspace();
-    let mut now = Canaries::new();
-    for task in TASKS.iter().filter(|task| (task.corpus)(&(task.defaults)()).is_none()) {
-        for model in MODELS {
-            if let Some(value) = canary(model, task, &workspace) {
-                now.insert((model.name.to_owned(), model.version, task.name.to_owned(), task.version), value);
-            }
-        }
+    let folder = tempfile::tempdir().unwrap();
+    let text = folder.path().join("text.txt");
+    write_text(&text);
+    let mut cells = Vec::new();
+    for task in TASKS {
+        cells.extend(MODELS.iter().map(|model| cell(model, json!({}), task, "train", &text)));
     }
-    let mut text = format!("{HEADER}\n");
-    for ((model, model_version, task, task_version), value) in &now {
-        writeln!(text, "{model},{model_version},{task},{task_version},{}", spell(*value)).unwrap();
+    let recall = data::task("first-cue-recall").unwrap();
+    cells.push(cell(models::model("gru").unwrap(), json!({}), recall, "staircase", &text));
+    for (model, task, given) in variants() {
+        let (model, task) = (models::model(model).unwrap(), data::task(task).unwrap());
+        cells.push(cell(model, given, task, "train", &text));
+    }
+
+    let workspace = workspace();
+    let canary = |cell: &Cell| Some((name(cell), canary(cell, &workspace)?));
+    let now: Canaries = cells.iter().filter_map(canary).collect();
+    let mut table = format!("{HEADER}\n");
+    for (cell, value) in &now {
+        writeln!(table, "{cell},{}", spell(*value)).unwrap();
     }
     let path = support::root().join("tests/canary.csv");
     if support::bless() {
-        std::fs::write(&path, &text).unwrap();
+        std::fs::write(&path, &table).unwrap();
     }
     let before = read(&std::fs::read_to_string(&path).unwrap_or_default());
     let moved = moved(&before, &now);
     assert!(moved.is_empty(), "raise a version, then run with SEQLAB_BLESS=1:\n{}\n", moved.join("\n"));
-    let missing: Vec<_> = now.keys().filter(|key| !before.contains_key(*key)).collect();
+    let missing: Vec<_> = now.keys().filter(|cell| !before.contains_key(*cell)).collect();
     assert!(missing.is_empty(), "not in tests/canary.csv, run with SEQLAB_BLESS=1: {missing:?}");
 }
 
 #[test]
 fn a_canary_that_moves_is_found() {
-    let key = |version| ("lstm".to_owned(), version, "adding".to_owned(), 1);
-    let before = Canaries::from([(key(1), 0.5)]);
-    assert_eq!(moved(&before, &Canaries::from([(key(1), 0.500_01)])), [""; 0]);
-    assert_eq!(moved(&before, &Canaries::from([(key(1), 0.501)])).len(), 1);
-    assert_eq!(moved(&before, &Canaries::from([(key(1), f64::NAN)])).len(), 1);
-    assert_eq!(moved(&before, &Canaries::from([(key(2), 0.9)])), [""; 0]);
+    let of =
+        |version: u32, value| Canaries::from([(format!("lstm {version} on adding 1 by train 2"), value)]);
+    let before = of(1, 0.5);
+    assert_eq!(moved(&before, &of(1, 0.500_01)), [""; 0]);
+    assert_eq!(moved(&before, &of(1, 0.501)).len(), 1);
+    assert_eq!(moved(&before, &of(1, f64::NAN)).len(), 1);
+    assert_eq!(moved(&before, &of(2, 0.9)), [""; 0]);
 }

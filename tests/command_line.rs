@@ -343,6 +343,48 @@ fn a_missing_or_damaged_corpus_leaves_the_rest_running() {
 }
 
 #[test]
+fn a_claim_about_a_missing_corpus_keeps_its_committed_verdict() {
+    let Some(corpora) = support::corpora_folder() else {
+        eprintln!("skipped: SEQLAB_DATA names no folder with names");
+        return;
+    };
+    let definition = TINY
+        .replace(
+            "name = \"running-parity\"\nversion = 1\ntrain-minimum = 8\ntrain-maximum = 10\ntest = [10, 16]",
+            "name = \"character-language-model\"\nversion = 1\ncorpus = \"names\"\ntime = 16",
+        )
+        .replace("running-parity", "character-language-model")
+        .replace("metric = \"accuracy\"\nsplit = \"test@10\"", "metric = \"cross-entropy\"")
+        .replace("constant = 0.5\nside = \"above\"", "constant = 9.0\nside = \"below\"");
+    let project = Project::with(&definition);
+    let ended = support::run(project.command(&["run", "tiny"]).env("SEQLAB_DATA", corpora));
+    assert_eq!(ended.code, Some(0), "{}", ended.errors);
+    let verdicts = || std::fs::read_to_string(project.path("results/tiny/verdicts.json")).unwrap();
+    let committed = verdicts();
+    assert!(committed.contains("\"supported\""), "{committed}");
+
+    let ended = project.seqlab(&["run", "tiny"]);
+    assert_eq!(ended.code, Some(0), "{}", ended.errors);
+    assert!(ended.output.contains("SUPPORTED, not re-run here: gru-knows-parity"), "{}", ended.output);
+    assert!(ended.output.contains("left out: character-language-model"), "{}", ended.output);
+    assert_eq!(verdicts(), committed);
+}
+
+#[test]
+fn without_a_terminal_progress_is_plain_lines() {
+    let project = Project::new();
+    let ended = project.seqlab(&["run", "tiny"]);
+    let last = ended.errors.lines().rfind(|line| line.starts_with("tiny: ")).unwrap_or_default();
+    let cells = project.cells().len();
+    assert!(
+        last.starts_with(&format!("tiny: {cells}/{cells} cells, ")) && last.ends_with(" left"),
+        "{}",
+        ended.errors
+    );
+    assert!(!ended.errors.contains(['\u{1b}', '\r']) && !ended.output.contains("cells, "));
+}
+
+#[test]
 fn the_reader_of_a_list_may_stop() {
     let project = Project::new();
     let mut command = project.command(&["list", "models", "--json"]);

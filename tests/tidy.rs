@@ -329,11 +329,76 @@ fn a_hole_in_the_map_is_found() {
     assert_eq!(map("**data**", &crates, &tests).len(), 1);
 }
 
+/// Files that name the constructors of the deprecated LibTorch device.
+fn libtorch_users(sources: &BTreeMap<String, String>) -> Vec<&String> {
+    let word = ["Device::", "libtorch"].concat();
+    sources.iter().filter(|(_, text)| text.contains(&word)).map(|(path, _)| path).collect()
+}
+
 #[test]
 fn deprecated_constructors_stand_in_one_file_at_most() {
-    let word = ["Device::", "libtorch"].concat();
     let sources = support::project_files(&[".rs"]);
-    let users: Vec<&String> =
-        sources.iter().filter(|(_, text)| text.contains(&word)).map(|(path, _)| path).collect();
+    let users = libtorch_users(&sources);
     assert!(users.len() <= 1, "{users:?}");
+}
+
+#[test]
+fn a_second_file_of_deprecated_constructors_is_found() {
+    let text = ["let device = Device::", "libtorch();"].concat();
+    let sources = ["a.rs", "b.rs"].map(|path| (path.to_owned(), text.clone()));
+    assert_eq!(libtorch_users(&sources.into()).len(), 2);
+}
+
+/// Complaints about a component whose name stands in the product code of more than its own file.
+fn scattered(components: &[&str], sources: &BTreeMap<String, String>) -> Vec<String> {
+    let tests = test_files(sources);
+    let crates = || sources.iter().filter(|(path, _)| path.starts_with("crates/") && !tests.contains(*path));
+    let mut complaints = Vec::new();
+    for name in components {
+        let word = format!("\"{name}\"");
+        let named = crates().filter(|(_, text)| product(text).any(|(_, line)| line.contains(&word)));
+        let files: Vec<&str> = named.map(|(path, _)| path.as_str()).collect();
+        if files.len() != 1 {
+            complaints.push(format!("`{name}` is named in {files:?}, which should be its own file alone"));
+        }
+    }
+    complaints
+}
+
+/// Files that are compiled in tests only.
+fn test_files(sources: &BTreeMap<String, String>) -> BTreeSet<String> {
+    let mut files = BTreeSet::new();
+    for (path, text) in sources {
+        let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+        let lines: Vec<&str> = text.lines().map(str::trim).collect();
+        for pair in lines.windows(2).filter(|pair| pair[0] == "#[cfg(test)]") {
+            let name = pair[1].rsplit(' ').next().and_then(|word| word.strip_suffix(';'));
+            files.extend(name.map(|name| format!("{folder}/{name}.rs")));
+        }
+    }
+    files
+}
+
+/// Floors are left out: tasks and tables name them too.
+#[test]
+fn a_component_is_one_file() {
+    let floors = ["constant", "uniform"];
+    let models = models::MODELS.iter().map(|entry| entry.name).filter(|name| !floors.contains(name));
+    let tasks = data::TASKS.iter().map(|entry| entry.name);
+    let measurements = experiment::MEASUREMENTS.iter().map(|entry| entry.name);
+    let components: Vec<&str> = models.chain(tasks).chain(measurements).collect();
+    assert_clean(&scattered(&components, &support::project_files(&[".rs"])));
+}
+
+#[test]
+fn a_component_that_others_name_is_found() {
+    let file = |path: &str, text: &str| (path.to_owned(), text.to_owned());
+    let own = file("crates/models/src/lstm.rs", "const NAME: &str = \"lstm\";");
+    let list = file("crates/models/src/lib.rs", "#[cfg(test)]\nmod conformance;");
+    let test = file("crates/models/src/conformance.rs", "let arm = model(\"lstm\");");
+    let other = file("crates/experiment/src/cost.rs", "if model == \"lstm\" { 2 } else { 1 }");
+    let good = [own.clone(), list.clone(), test.clone()];
+    assert_eq!(scattered(&["lstm"], &good.into()), [""; 0]);
+    assert_eq!(scattered(&["lstm"], &[own, list, test, other].into()).len(), 1);
+    assert_eq!(scattered(&["gru"], &BTreeMap::new()).len(), 1);
 }

@@ -110,7 +110,7 @@ fn compute(
     let finished = experiment::run(plan, workspace, &options, &cancel, &mut |event| {
         tell(&event);
         course.follow(&event);
-        cells.reached(&course.tally());
+        cells.reached(&course.tally(), &event);
     });
     drop(cells);
     match finished {

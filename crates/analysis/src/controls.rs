@@ -11,16 +11,24 @@ const Z_999: f64 = 3.290_526_731_491_896;
 /// Checks one control against the tables. A control without rows does not hold.
 pub(crate) fn check(control: &Control, tables: &Tables) -> ControlOutcome {
     let (mut holds, mut details) = (true, Vec::new());
-    for model in &control.models {
-        for place in &places(&control.at) {
+    for place in &places(&control.at) {
+        // Models of which the same is to be said stand together.
+        let mut said: Vec<(String, Vec<&str>)> = Vec::new();
+        for model in &control.models {
             let (held, detail) = match control.kind {
                 ControlKind::Negative => negative(control, tables, model, place),
                 ControlKind::Positive => positive(control, tables, model, place),
             };
             holds &= held;
-            let at = if place.is_empty() { String::new() } else { format!(" at {}", place_name(place)) };
-            details.push(format!("{model}{at}: {detail}"));
+            match said.iter_mut().find(|(other, _)| *other == detail) {
+                Some((_, models)) => models.push(model),
+                None => said.push((detail, vec![model])),
+            }
         }
+        let at = if place.is_empty() { String::new() } else { format!(" at {}", place_name(place)) };
+        let sentences =
+            said.into_iter().map(|(detail, models)| format!("{}{at}: {detail}", models.join(", ")));
+        details.extend(sentences);
     }
     ControlOutcome {
         name: control.name.clone(),

@@ -345,9 +345,12 @@ fn step_time(
     let fragile =
         is_fragile(&logs, decision, |rest| mean(rest, level, 0.0).map_or(Decision::Inconclusive, decide));
     let mut notes = Vec::new();
-    if logs.len() < MINIMUM_REPEATS {
-        decision = Decision::Inconclusive;
-        notes.push(format!("{} clean repeats, {MINIMUM_REPEATS} are needed", logs.len()));
+    let too_few = logs.len() < MINIMUM_REPEATS;
+    if too_few {
+        notes.push(format!(
+            "{} clean repeats of both, {MINIMUM_REPEATS} are needed; run again on an idle machine",
+            logs.len()
+        ));
     }
     // Repeats of two models have nothing in common but their number, so they are not paired.
     let pytorch =
@@ -361,13 +364,16 @@ fn step_time(
             ratio.value, ratio.interval95.low, ratio.interval95.high
         );
         notes.push(said);
-        if discriminant(&decide(theirs)) != discriminant(&decision) {
+        if !too_few && discriminant(&decide(theirs)) != discriminant(&decision) {
             decision = Decision::Inconclusive;
             notes.push("depends on the implementation".to_owned());
         }
     } else {
         decision = Decision::Inconclusive;
         notes.push(format!("fewer than {MINIMUM_REPEATS} step times of PyTorch to judge beside ours"));
+    }
+    if too_few {
+        decision = Decision::Inconclusive;
     }
     let shown = estimate.from_scale(statistics::Scale::Log);
     let mean_of = |values: &BTreeMap<u64, f64>| values.values().sum::<f64>() / values.len() as f64;

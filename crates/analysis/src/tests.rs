@@ -140,11 +140,13 @@ fn a_failed_control_voids_the_claim() {
 fn a_positive_control_that_one_seed_does_not_solve_voids_the_claim() {
     let claim = CLAIM.replace("version = 1", "version = 1\ncontrols = [\"solves the easy lag\"]");
     let text = format!(
-        "[[control]]\nname = \"solves the easy lag\"\nkind = \"positive\"\ntask = \"recall\"\nmodels = [\"b\"]\n\
+        "[[control]]\nname = \"solves the easy lag\"\nkind = \"positive\"\ntask = \"recall\"\nmodels = [\"a\", \"b\"]\n\
          at = {{ lag = [10] }}\n{claim}{SOLVE}"
     );
     let with = |wins| runs(&[solved("a", 10, 10), solved("a", 100, 10), solved("b", 10, wins)]);
-    assert_eq!(judged(&text, &with(10)).ending, Ending::Supported);
+    let held = judged(&text, &with(10));
+    assert_eq!(held.ending, Ending::Supported);
+    assert_eq!(held.controls[0].detail, "a, b at lag=10: 10 of 10 seeds solve it");
     let verdict = judged(&text, &with(9));
     assert_eq!(verdict.ending, Ending::Void);
     assert!(verdict.because.contains("9 of 10 seeds solve it"), "{}", verdict.because);

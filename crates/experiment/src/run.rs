@@ -193,9 +193,12 @@ impl Computer<'_> {
                 Err(error) => return Err(error.into()),
             };
             // A failure is not a result: what failed is tried again by the next run. Nor is what uncommitted code
-            // computed, once the code is committed.
+            // computed, once the code is committed, nor a repeat that the machine disturbed, which says so.
             let counts = |record: &CellRecord| {
-                record.outcome != Outcome::Failed && (!record.dirty || self.workspace.code.dirty)
+                let disturbed = stage == Stage::Timing && record.message.is_some();
+                record.outcome != Outcome::Failed
+                    && !disturbed
+                    && (!record.dirty || self.workspace.code.dirty)
             };
             match stored.filter(|record| !self.options.force && counts(record)) {
                 Some(record) => {
@@ -436,6 +439,48 @@ mod tests {
     }
 
     #[test]
+    fn more_updates_where_an_arm_first_fails_add_rows_and_change_no_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let plain = run_in(folder.path(), &options());
+        let at = TINY.find("[[model]]").unwrap() + "[[model]]".len();
+        let measure = "\nmeasure = { staircase = { extended-updates = 30 } }";
+        let text = format!("{}{measure}{}", &TINY[..at], &TINY[at..]);
+        let longer = tempfile::tempdir().unwrap();
+        let workspace = workspace(longer.path());
+        let plan = Plan::new(&definition(&text), &PlanOptions::default(), &workspace).unwrap();
+        let extended = run(&plan, &workspace, &options(), &AtomicBool::new(false), &mut |_| {}).unwrap();
+
+        let read = |summary: &Summary| read_runs(&summary.folder.join("runs.csv")).unwrap();
+        let is_extended = |row: &&RunRow| row.metric.ends_with("-extended");
+        let (plain, all) = (read(&plain), read(&extended));
+        let added: Vec<&RunRow> = all.iter().filter(is_extended).collect();
+        let solved = rows(&all, "climb", "rnn", "solved");
+        let first_failures: Vec<(u64, &str)> = [1000, 1001]
+            .into_iter()
+            .filter_map(|seed| {
+                let failed = |row: &&&RunRow| row.seed == seed && row.outcome == Outcome::NotSolved;
+                solved.iter().find(failed).map(|row| (seed, row.setting.as_str()))
+            })
+            .collect();
+        assert!(!first_failures.is_empty(), "20 updates were enough: {solved:?}");
+        let mut places: Vec<(u64, &str)> = added
+            .iter()
+            .filter(|row| row.metric == "solved-extended")
+            .map(|row| (row.seed, row.setting.as_str()))
+            .collect();
+        places.sort_unstable();
+        assert_eq!(places, first_failures);
+        assert!(added.iter().any(|row| row.metric == "accuracy-extended"));
+        // Cells are other ones, and so are the sums over all that was trained.
+        let sums = ["updates", "multiply-adds"];
+        let shared = |rows: &[RunRow]| -> Vec<String> {
+            let rows = rows.iter().filter(|row| !is_extended(row) && !sums.contains(&row.metric.as_str()));
+            rows.map(|row| format!("{:?}", RunRow { cell: String::new(), ..row.clone() })).collect()
+        };
+        assert_eq!(shared(&plain), shared(&all));
+    }
+
+    #[test]
     fn finished_cells_are_reused_and_damaged_ones_named_and_computed_again() {
         let folder = tempfile::tempdir().unwrap();
         let first = run_in(folder.path(), &options());
@@ -486,6 +531,26 @@ mod tests {
         let later = run(&plan, &workspace, &options(), &never, &mut |_| {}).unwrap();
         assert_eq!(later.provenance.revision, "def");
         assert_eq!(later.provenance.revisions, BTreeMap::from([("abc".to_owned(), first.computed)]));
+    }
+
+    #[test]
+    fn a_repeat_that_the_machine_disturbed_is_timed_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let (plan, mut workspace) = tiny(folder.path());
+        workspace.machine = Box::new(crate::testing::Busy::default());
+        let never = AtomicBool::new(false);
+        let disturbed = run(&plan, &workspace, &options(), &never, &mut |_| {}).unwrap();
+        assert!(disturbed.complete, "a busy machine loses nothing else");
+        let step_times = |summary: &Summary| {
+            let rows = read_timing(&summary.folder.join("timing.csv")).unwrap();
+            rows.iter().filter(|row| row.metric == "step-seconds").count()
+        };
+        assert_eq!(step_times(&disturbed), 0);
+        workspace.machine = Box::new(crate::testing::Still);
+        let idle = run(&plan, &workspace, &options(), &never, &mut |_| {}).unwrap();
+        assert_eq!((idle.computed, step_times(&idle)), (8, 8));
+        assert_eq!(run(&plan, &workspace, &options(), &never, &mut |_| {}).unwrap().computed, 0);
+        assert!(table(&disturbed) == table(&idle));
     }
 
     #[test]

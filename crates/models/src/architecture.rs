@@ -17,6 +17,8 @@ pub trait Architecture: Clone + Default + Serialize + DeserializeOwned + Send + 
     const CITATION: &'static str;
     /// Raised whenever the same settings and seed would train to something else.
     const VERSION: u32;
+    /// Whether each position looks at those before it, so that its cost grows with the length.
+    const ATTENDS: bool = false;
 
     /// The map from embedded inputs to hidden states.
     type Body: Body;

@@ -18,6 +18,8 @@ struct Text {
     interface: Interface,
     stream: Vec<u32>,
     source: bool,
+    /// Whether what is trained on has symbols in place of targets that have nothing to do with the inputs.
+    shuffled: bool,
 }
 
 impl Text {
@@ -29,7 +31,14 @@ impl Text {
             loss: LossKind::CrossEntropy,
             maximum_time: TIME,
         };
-        Self { interface, stream: chain(&mut Random::new(0, Stream::Order), 30_000), source: false }
+        let stream = chain(&mut Random::new(0, Stream::Order), 30_000);
+        Self { interface, stream, source: false, shuffled: false }
+    }
+
+    fn shuffled() -> Self {
+        let mut random = Random::new(0, Stream::Order);
+        let stream = (0..30_000).map(|_| random.below(SYMBOLS)).collect();
+        Self { stream, shuffled: true, ..Self::new() }
     }
 
     fn batch(&self, random: &mut Random, size: usize, time: usize) -> Batch {
@@ -85,7 +94,13 @@ impl Task for Text {
     }
 
     fn training_batch(&self, seed: u64, update: u64, size: usize) -> Batch {
-        self.batch(&mut Random::new(seed, Stream::Training(update)), size, TIME)
+        let mut random = Random::new(seed, Stream::Training(update));
+        let mut batch = self.batch(&mut random, size, TIME);
+        if self.shuffled {
+            let other = (0..size * TIME).map(|_| random.below(SYMBOLS)).collect();
+            batch.targets = Targets::Classes(other);
+        }
+        batch
     }
 
     fn validation(&self, seed: u64) -> Vec<Batch> {
@@ -335,6 +350,15 @@ fn models_learn_and_floors_stay_at_ln_5() {
             // where only the counts of different contexts are at hand.
             _ => assert!((0.25..0.6).contains(&loss), "{} has {loss}", arm.label()),
         }
+    }
+}
+
+/// The twin of the test above: what could still be learnt would have leaked.
+#[test]
+fn nothing_is_learnt_from_shuffled_labels() {
+    for arm in arms() {
+        let loss = arm.fit(&Text::shuffled(), 1, 150).unwrap().best_validation;
+        assert!(loss > 5_f64.ln() - 0.05, "{} has {loss}", arm.label());
     }
 }
 

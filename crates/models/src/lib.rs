@@ -66,6 +66,8 @@ pub struct ModelEntry {
     pub citation: &'static str,
     /// Raised whenever the same settings and seed would train to something else.
     pub version: u32,
+    /// Whether each position looks at those before it, so that its cost grows with the length.
+    pub attends: bool,
     /// All settings with their default values.
     pub defaults: fn() -> serde_json::Value,
     /// The unfitted model, from those settings that differ from the defaults.
@@ -81,6 +83,7 @@ impl ModelEntry {
             summary: A::SUMMARY,
             citation: A::CITATION,
             version: A::VERSION,
+            attends: A::ATTENDS,
             defaults: architecture::defaults::<A>,
             build: architecture::build::<A>,
         }
@@ -94,6 +97,7 @@ impl ModelEntry {
             summary: C::SUMMARY,
             citation: C::CITATION,
             version: C::VERSION,
+            attends: false,
             defaults: architecture::defaults::<C>,
             build: counting::build::<C>,
         }

@@ -90,6 +90,7 @@ impl Architecture for Transformer {
     const SUMMARY: &'static str = "Transformer encoder: every position attends to the ones it may see";
     const CITATION: &'static str = "Vaswani et al. 2017";
     const VERSION: u32 = 1;
+    const ATTENDS: bool = true;
     type Body = TransformerBody;
 
     fn check(&self) -> Result<(), String> {

@@ -92,12 +92,12 @@ mod tests {
         assert!(message(&[vec![1.0, 2.0], vec![2.0, f64::NAN]]).contains("NaN"));
     }
 
-    /// Shares of 1,000 simulated tables whose interval holds the truth: over seeds and blocks, over seeds alone.
+    /// Shares of 2,000 simulated tables whose interval holds the truth: over seeds and blocks, over seeds alone.
     fn coverage(seeds: usize, seed_spread: f64, block_spread: f64, rest_spread: f64) -> (f64, f64) {
         let mut random = Random::new(31, Stream::Test);
         let mut normal = || f64::from(random.normal());
         let (mut both, mut seeds_alone) = (0, 0);
-        for _ in 0..1000 {
+        for _ in 0..2000 {
             let block_effects: Vec<f64> = (0..50).map(|_| block_spread * normal()).collect();
             let table: Vec<Vec<f64>> = (0..seeds)
                 .map(|_| {
@@ -109,18 +109,21 @@ mod tests {
             both += i32::from(seeds_and_blocks(&table, 0.95).unwrap().interval95.contains(0.0));
             seeds_alone += i32::from(mean(&seed_means, 0.95, 0.0).unwrap().interval95.contains(0.0));
         }
-        (f64::from(both) / 1000.0, f64::from(seeds_alone) / 1000.0)
+        (f64::from(both) / 2000.0, f64::from(seeds_alone) / 2000.0)
     }
 
     #[test]
     fn the_interval_covers_whichever_effect_dominates() {
-        // Standard errors of the simulation: 0.7%. The degrees of freedom are those of the seeds, so it may cover more.
+        // Standard error of the simulation: 0.5%. The degrees of freedom are those of the seeds, so where the blocks dominate
+        // it covers more than it says.
         for (seed_spread, block_spread, rest_spread) in
             [(1.0, 0.0, 1.0), (0.0, 1.0, 1.0), (0.3, 1.0, 0.5), (0.0, 0.0, 1.0)]
         {
             for seeds in [5, 8] {
                 let (both, _) = coverage(seeds, seed_spread, block_spread, rest_spread);
-                assert!(both >= 0.93, "{seeds} {seed_spread} {block_spread} {rest_spread}: {both}");
+                let most = if seed_spread > block_spread { 0.97 } else { 1.0 };
+                let case = format!("{seeds} {seed_spread} {block_spread} {rest_spread}");
+                assert!((0.93..=most).contains(&both), "{case}: {both}");
             }
         }
         // The twin: over seeds alone, the blocks' share of the error is missed.

@@ -15,14 +15,12 @@ struct Family {
     training: f64,
     /// Multiply-adds a second in evaluation, whose batches are larger.
     evaluation: f64,
-    /// Whether each position looks at those before it.
-    attends: bool,
 }
 
 /// Networks that read one position after the other through fused kernels.
-const RECURRENT: Family = Family { update_seconds: 3e-4, training: 20e9, evaluation: 36e9, attends: false };
+const RECURRENT: Family = Family { update_seconds: 3e-4, training: 20e9, evaluation: 36e9 };
 /// Networks of attention: more and smaller products, and softmax.
-const ATTENTION: Family = Family { update_seconds: 2e-3, training: 9e9, evaluation: 10e9, attends: true };
+const ATTENTION: Family = Family { update_seconds: 2e-3, training: 9e9, evaluation: 10e9 };
 
 /// Seconds in which a counting model counts a million characters.
 const COUNTING_SECONDS: f64 = 0.5;
@@ -35,8 +33,8 @@ const TRAINING_PASSES: f64 = 3.0;
 pub(crate) struct Work<'a> {
     /// The task.
     pub(crate) facts: &'a Facts,
-    /// Registered name of the model.
-    pub(crate) model: &'a str,
+    /// Whether each position of the model looks at those before it.
+    pub(crate) attends: bool,
     /// Whether it trains at all.
     pub(crate) trains: bool,
     /// Parameters of its body, if a number was asked for.
@@ -58,10 +56,10 @@ impl Work<'_> {
             let validation = COUNTING_SECONDS + validation / COUNTING_POSITIONS_A_SECOND;
             return StepCost { update: 0.0, validation, test: test / COUNTING_POSITIONS_A_SECOND };
         }
-        let family = if self.model == "transformer" { ATTENTION } else { RECURRENT };
+        let family = if self.attends { ATTENTION } else { RECURRENT };
         let body = self.body_parameters.unwrap_or(8 * self.width * self.width) as f64;
         let read_out = facts.supervised * (self.width * facts.outputs) as f64;
-        let pairs = if family.attends { pair_multiply_adds(body) * facts.time as f64 / 2.0 } else { 0.0 };
+        let pairs = if self.attends { pair_multiply_adds(body) * facts.time as f64 / 2.0 } else { 0.0 };
         let position = body + read_out + pairs;
         let positions = (self.batch * facts.time) as f64;
         StepCost {
@@ -87,7 +85,7 @@ mod tests {
         let facts = crate::testing::facts();
         let work = Work {
             facts: &facts,
-            model: "lstm",
+            attends: false,
             trains: true,
             body_parameters: Some(9600),
             width: 32,
@@ -97,10 +95,10 @@ mod tests {
         let expected = 3e-4 + 3.0 * 320.0 * 9_612.8 / 20e9;
         assert!((work.cost().update - expected).abs() < 1e-12, "{} {expected}", work.cost().update);
         // d = 20, so 80 for each of 10 pairs.
-        let transformer = Work { model: "transformer", ..work };
+        let transformer = Work { attends: true, ..work };
         let expected = 2e-3 + 3.0 * 320.0 * (9_612.8 + 800.0) / 9e9;
         assert!((transformer.cost().update - expected).abs() < 1e-12);
-        let counting = Work { model: "n-gram", trains: false, ..transformer };
+        let counting = Work { trains: false, ..transformer };
         assert_eq!(counting.cost().update, 0.0);
     }
 }

@@ -307,9 +307,9 @@ impl<'a> Planner<'a> {
                 let found = built.iter().find(|(other, _, _)| other == added).or(built.first());
                 let (_, _, facts) = found.expect("a task has at least one setting");
                 let (batch, width) = (task.batch, definition.width);
-                let (name, trains, body_parameters) =
-                    (model.entry.name, model.trains, cell.size.body_parameters);
-                estimate::Work { facts, model: name, trains, body_parameters, width, batch }.cost()
+                let (attends, trains, body_parameters) =
+                    (model.entry.attends, model.trains, cell.size.body_parameters);
+                estimate::Work { facts, attends, trains, body_parameters, width, batch }.cost()
             };
             let seconds = (measurement.seconds)(&cell.measurement.settings, &cost);
             cell.seed = 0;
