@@ -54,10 +54,11 @@ impl Column {
             None if beside_budgets => "equal updates",
             None => "",
         };
-        let split = if self.split == "test" { "" } else { &self.split };
+        // The heading of the table says what is of training.
+        let split = if ["test", "fit"].contains(&self.split.as_str()) { "" } else { &self.split };
         let parts: Vec<&str> =
             [self.setting.as_str(), split, budget].into_iter().filter(|part| !part.is_empty()).collect();
-        if parts.is_empty() { "test".to_owned() } else { parts.join(", ") }
+        if parts.is_empty() { self.split.replace("fit", "training") } else { parts.join(", ") }
     }
 }
 
