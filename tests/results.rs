@@ -115,16 +115,16 @@ fn a_result_that_was_touched_is_found() {
 fn committed_revisions_are_part_of_the_history() {
     for folder in committed() {
         let provenance = Provenance::read(&folder.join("provenance.json")).unwrap();
-        let ancestor = Command::new("git")
-            .args(["merge-base", "--is-ancestor", &provenance.revision, "HEAD"])
-            .current_dir(support::root())
-            .output();
-        match ancestor.map(|output| output.status.code()) {
-            Ok(Some(0)) => {}
-            Ok(Some(1)) => {
-                panic!("{}: revision {} is not an ancestor", folder.display(), provenance.revision)
+        for revision in provenance.revisions.keys().chain([&provenance.revision]) {
+            let ancestor = Command::new("git")
+                .args(["merge-base", "--is-ancestor", revision, "HEAD"])
+                .current_dir(support::root())
+                .output();
+            match ancestor.map(|output| output.status.code()) {
+                Ok(Some(0)) => {}
+                Ok(Some(1)) => panic!("{}: revision {revision} is not an ancestor", folder.display()),
+                _ => eprintln!("skipped: no git, or a history without {revision}"),
             }
-            _ => eprintln!("skipped: no git, or a history without {}", provenance.revision),
         }
     }
 }

@@ -400,6 +400,12 @@ fn provenance_rows(provenance: &Provenance) -> Grid {
             if provenance.dirty { ", with uncommitted changes" } else { "" }
         ),
     );
+    let others = provenance.revisions.keys().any(|revision| *revision != provenance.revision);
+    if others {
+        let by_revision =
+            provenance.revisions.iter().map(|(revision, cells)| format!("{cells} at `{revision}`"));
+        row("cells computed", by_revision.collect::<Vec<_>>().join(", "));
+    }
     row("seqlab", provenance.seqlab.clone());
     row("definition (blake3)", format!("`{}`", provenance.definition));
     row("`runs.csv` (blake3)", format!("`{}`", provenance.runs));

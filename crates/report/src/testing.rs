@@ -420,7 +420,10 @@ pub(crate) fn provenance(definition: &Definition) -> Provenance {
         experiment: definition.name.clone(),
         version: definition.version,
         revision: "4f0c2d1e9b8a7766554433221100ffeeddccbbaa".into(),
-        revisions: BTreeMap::new(),
+        revisions: BTreeMap::from([
+            ("0123456789abcdef0123456789abcdef01234567".into(), 300),
+            ("4f0c2d1e9b8a7766554433221100ffeeddccbbaa".into(), 12),
+        ]),
         dirty: false,
         definition: definition.digest.clone(),
         rules: definition.claims.iter().map(|rule| (rule.id.clone(), rule.digest())).collect(),
