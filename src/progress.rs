@@ -131,8 +131,8 @@ impl Tally {
 
     /// Wall time left, from how the estimates have fared so far.
     fn time_left(&self, elapsed: Duration, jobs: usize) -> Duration {
-        // Until a tenth of a core-minute is done the estimate is all there is.
-        let seconds = if self.seconds_done > 6.0 {
+        // Until a minute of work is done by each job, what is half done weighs too much against the estimate.
+        let seconds = if self.seconds_done > 60.0 * jobs as f64 {
             elapsed.as_secs_f64() * self.seconds_left / self.seconds_done
         } else {
             self.seconds_left / jobs.max(1) as f64
@@ -264,9 +264,9 @@ mod tests {
     fn time_left_follows_the_estimates_and_then_their_record() {
         let tally = Tally { seconds_left: 120.0, ..Tally::default() };
         assert_eq!(tally.time_left(Duration::from_secs(1), 2).as_secs(), 60);
-        // 20 estimated seconds took 40: the other 120 will take 240.
-        let slower = Tally { seconds_done: 20.0, ..tally };
-        assert_eq!(slower.time_left(Duration::from_secs(40), 2).as_secs(), 240);
+        // 200 estimated seconds took 400: the other 120 will take 240.
+        let slower = Tally { seconds_done: 200.0, ..tally };
+        assert_eq!(slower.time_left(Duration::from_secs(400), 2).as_secs(), 240);
     }
 
     #[test]
