@@ -24,12 +24,13 @@ use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward as BackwardStep, Ops, OpsKind};
-use burn::backend::flex::{FlexTensor, Layout};
+use burn::backend::flex::FlexTensor;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension};
-use burn::tensor::{Bytes, DType, Tensor};
+use burn::tensor::Tensor;
 
 use crate::device::is_fused;
+use crate::flex::{tensor, values};
 use crate::instruction_set::instruction_set;
 use crate::vector::{Kernel, Simd, dispatch};
 
@@ -138,7 +139,7 @@ impl BackwardStep<Flex, 3> for LayerNorm {
         let of_parents = [(of_inputs, inputs), (of_gamma, gamma), (of_beta, gamma)];
         for (parent, (gradient, like)) in ops.parents.into_iter().zip(of_parents) {
             if let Some(parent) = parent {
-                gradients.register::<Flex>(parent.id, tensor(gradient, like));
+                gradients.register::<Flex>(parent.id, tensor(gradient, like.layout().shape().clone()));
             }
         }
     }
@@ -146,17 +147,6 @@ impl BackwardStep<Flex, 3> for LayerNorm {
 
 fn statistics_width(inputs: &FlexTensor, statistics: &[Statistics]) -> usize {
     values(inputs).len() / statistics.len().max(1)
-}
-
-/// The numbers of a contiguous tensor.
-fn values(tensor: &FlexTensor) -> &[f32] {
-    let layout = tensor.layout();
-    &tensor.storage()[layout.start_offset()..][..layout.num_elements()]
-}
-
-/// A contiguous tensor of the shape of another.
-fn tensor(values: Vec<f32>, like: &FlexTensor) -> FlexTensor {
-    FlexTensor::new(Bytes::from_elems(values), Layout::contiguous(like.layout().shape().clone()), DType::F32)
 }
 
 /// The output, and each row's statistics.
@@ -179,7 +169,7 @@ fn forward(
         statistics: &mut statistics,
     };
     dispatch(instruction_set(), kernel);
-    (tensor(output, inputs), statistics)
+    (tensor(output, inputs.layout().shape().clone()), statistics)
 }
 
 struct Forward<'a> {
@@ -193,15 +183,15 @@ struct Forward<'a> {
 
 impl Kernel for Forward<'_> {
     #[inline(always)]
-    fn run<S: Simd, const R: usize>(self, _: S) {
+    fn run<S: Simd, const R: usize>(self, simd: S) {
         let width = self.gamma.len();
         let rows = self.inputs.chunks_exact(width).zip(self.output.chunks_exact_mut(width));
         for ((x, y), statistics) in rows.zip(self.statistics) {
-            let mean = sum(x) / width as f32;
+            let mean = sum(simd, x) / width as f32;
             for (y, x) in y.iter_mut().zip(x) {
                 *y = x - mean;
             }
-            let scale = (dot(y, y) / width as f32 + self.epsilon).sqrt().recip();
+            let scale = (dot(simd, y, y) / width as f32 + self.epsilon).sqrt().recip();
             for ((y, gamma), beta) in y.iter_mut().zip(self.gamma).zip(self.beta) {
                 *y = *y * scale * gamma + beta;
             }
@@ -222,7 +212,7 @@ struct Backward<'a> {
 
 impl Kernel for Backward<'_> {
     #[inline(always)]
-    fn run<S: Simd, const R: usize>(self, _: S) {
+    fn run<S: Simd, const R: usize>(self, simd: S) {
         let width = self.gamma.len();
         let mut normalised = vec![0.0; width];
         let rows = self.inputs.chunks_exact(width).zip(self.gradient.chunks_exact(width));
@@ -236,7 +226,7 @@ impl Kernel for Backward<'_> {
             for ((dx, dy), gamma) in dx.iter_mut().zip(dy).zip(self.gamma) {
                 *dx = dy * gamma;
             }
-            let (mean, slope) = (sum(dx) / width as f32, dot(dx, &normalised) / width as f32);
+            let (mean, slope) = (sum(simd, dx) / width as f32, dot(simd, dx, &normalised) / width as f32);
             for (dx, z) in dx.iter_mut().zip(&normalised) {
                 *dx = scale * (*dx - mean - z * slope);
             }
@@ -250,50 +240,25 @@ impl Kernel for Backward<'_> {
     }
 }
 
-/// Partial sums, so that the order of addition is one that vectors can follow.
-const LANES: usize = 16;
-
 #[inline(always)]
-fn sum(a: &[f32]) -> f32 {
-    let mut sums = [0.0; LANES];
-    let mut rows = a.chunks_exact(LANES);
-    for row in &mut rows {
-        for lane in 0..LANES {
-            sums[lane] += row[lane];
-        }
+fn sum<S: Simd>(simd: S, a: &[f32]) -> f32 {
+    let mut sums = simd.splat(0.0);
+    let mut vectors = a.chunks_exact(S::LANES);
+    for vector in &mut vectors {
+        sums = simd.add(sums, simd.load(vector));
     }
-    for (sum, a) in sums.iter_mut().zip(rows.remainder()) {
-        *sum += a;
-    }
-    total(sums)
+    simd.sum(sums) + vectors.remainder().iter().sum::<f32>()
 }
 
 #[inline(always)]
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    let mut sums = [0.0; LANES];
-    let (mut rows, mut others) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
-    for (row, other) in (&mut rows).zip(&mut others) {
-        for lane in 0..LANES {
-            sums[lane] += row[lane] * other[lane];
-        }
+fn dot<S: Simd>(simd: S, a: &[f32], b: &[f32]) -> f32 {
+    let mut sums = simd.splat(0.0);
+    let (mut vectors, mut others) = (a.chunks_exact(S::LANES), b.chunks_exact(S::LANES));
+    for (vector, other) in (&mut vectors).zip(&mut others) {
+        sums = simd.mul_add(simd.load(vector), simd.load(other), sums);
     }
-    for ((sum, a), b) in sums.iter_mut().zip(rows.remainder()).zip(others.remainder()) {
-        *sum += a * b;
-    }
-    total(sums)
-}
-
-/// Halves added to halves.
-#[inline(always)]
-fn total(mut sums: [f32; LANES]) -> f32 {
-    let mut half = LANES / 2;
-    while half > 0 {
-        for lane in 0..half {
-            sums[lane] += sums[lane + half];
-        }
-        half /= 2;
-    }
-    sums[0]
+    let rest = vectors.remainder().iter().zip(others.remainder()).map(|(a, b)| a * b);
+    simd.sum(sums) + rest.sum::<f32>()
 }
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 //! - [`recurrent`]: a whole recurrent sequence (simple, LSTM, GRU) in one operation.
 //! - [`attention`]: tiled attention that never stores the `time x time` score matrix.
 //! - [`layer_norm`]: layer normalisation.
+//! - [`linear`]: a linear map with its bias and, if wanted, the rectifier.
+//! - [`cross_entropy`]: the loss of a classifier, softmax included.
 //! - [`float_mode`]: the one scoped guard that flushes denormal numbers to zero.
 //! - [`instruction_set`]: which vector instructions the fused implementations use.
 //!
@@ -10,9 +12,12 @@
 //! of ordinary burn operations, and the tests hold the two against each other.
 
 pub mod attention;
+pub mod cross_entropy;
 mod device;
+mod flex;
 pub mod float_mode;
 pub mod instruction_set;
 pub mod layer_norm;
+pub mod linear;
 pub mod recurrent;
 mod vector;

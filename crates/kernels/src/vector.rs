@@ -65,6 +65,12 @@ pub(crate) trait Simd: Copy {
     fn shift_into_exponent(self, a: Self::Vector) -> Self::Vector;
     /// The transposed matrix.
     fn transpose(self, block: [[f32; 8]; 8]) -> [[f32; 8]; 8];
+    /// The sum over the lanes, halves added to halves.
+    fn sum(self, a: Self::Vector) -> f32;
+    /// The largest of the lanes, if none is NaN.
+    fn largest(self, a: Self::Vector) -> f32;
+    /// The first [`Self::LANES`] numbers of a slice.
+    fn load(self, numbers: &[f32]) -> Self::Vector;
     /// The numbers of a slice of vectors.
     fn floats(self, vectors: &[Self::Vector]) -> &[f32];
     /// The numbers of a slice of vectors.
@@ -156,6 +162,20 @@ impl Simd for Portable {
         std::array::from_fn(|row| std::array::from_fn(|column| block[column][row]))
     }
     #[inline(always)]
+    fn sum(self, [a, b, c, d, e, f, g, h]: [f32; 8]) -> f32 {
+        ((a + e) + (c + g)) + ((b + f) + (d + h))
+    }
+    #[inline(always)]
+    fn largest(self, a: [f32; 8]) -> f32 {
+        a.into_iter().fold(f32::MIN, f32::max)
+    }
+    #[inline(always)]
+    fn load(self, numbers: &[f32]) -> [f32; 8] {
+        let mut lanes = [0.0; 8];
+        lanes.copy_from_slice(&numbers[..8]);
+        lanes
+    }
+    #[inline(always)]
     fn floats(self, vectors: &[[f32; 8]]) -> &[f32] {
         vectors.as_flattened()
     }
@@ -170,19 +190,21 @@ impl Simd for Portable {
 mod x86 {
     use super::{InstructionSet, Kernel, Simd};
     use core::arch::x86_64::{
-        __m256, __m512, _CMP_LT_OQ, _mm256_add_ps, _mm256_blendv_ps, _mm256_castps_si256,
-        _mm256_castsi256_ps, _mm256_cmp_ps, _mm256_fmadd_ps, _mm256_max_ps, _mm256_mul_ps,
+        __m256, __m512, _CMP_LT_OQ, _mm_add_ps, _mm_cvtss_f32, _mm_max_ps, _mm_movehl_ps, _mm_shuffle_ps,
+        _mm256_add_ps, _mm256_blendv_ps, _mm256_castps_si256, _mm256_castps256_ps128, _mm256_castsi256_ps,
+        _mm256_cmp_ps, _mm256_extractf128_ps, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_max_ps, _mm256_mul_ps,
         _mm256_permute2f128_ps, _mm256_set1_ps, _mm256_shuffle_ps, _mm256_slli_epi32, _mm256_sub_ps,
         _mm256_unpackhi_ps, _mm256_unpacklo_ps, _mm512_add_ps, _mm512_castps_si512, _mm512_castsi512_ps,
-        _mm512_cmp_ps_mask, _mm512_fmadd_ps, _mm512_mask_blend_ps, _mm512_max_ps, _mm512_mul_ps,
-        _mm512_set1_ps, _mm512_slli_epi32, _mm512_sub_ps,
+        _mm512_cmp_ps_mask, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_mask_blend_ps, _mm512_max_ps,
+        _mm512_mul_ps, _mm512_reduce_add_ps, _mm512_reduce_max_ps, _mm512_set1_ps, _mm512_slli_epi32,
+        _mm512_sub_ps,
     };
 
     /// Implements [`Simd`] for a token, giving the intrinsic of each operation.
     macro_rules! simd {
         ($name:ident, $vector:ident, $lanes:literal, {
             $($operation:ident($($argument:ident: $type:ty),+) => $body:expr;)+
-        }) => {
+        }, $load:ident, $sum:ident, $largest:ident) => {
             /// Proof that the processor has the instruction set of this name; `detect` alone makes one.
             #[derive(Clone, Copy)]
             pub(crate) struct $name(());
@@ -202,6 +224,22 @@ mod x86 {
                     // SAFETY: `self` proves that the processor has the instructions; none touches memory.
                     unsafe { $body }
                 })+
+                #[inline(always)]
+                fn sum(self, a: $vector) -> f32 {
+                    // SAFETY: as above.
+                    unsafe { $sum(a) }
+                }
+                #[inline(always)]
+                fn largest(self, a: $vector) -> f32 {
+                    // SAFETY: as above.
+                    unsafe { $largest(a) }
+                }
+                #[inline(always)]
+                fn load(self, numbers: &[f32]) -> $vector {
+                    let numbers = &numbers[..$lanes];
+                    // SAFETY: the slice has as many numbers as are read, and `self` proves the instructions.
+                    unsafe { $load(numbers.as_ptr()) }
+                }
                 #[inline(always)]
                 fn transpose(self, block: [[f32; 8]; 8]) -> [[f32; 8]; 8] {
                     // SAFETY: both instruction sets include AVX; none of its shuffles touches memory.
@@ -232,7 +270,7 @@ mod x86 {
         select_less(a: __m256, b: __m256, yes: __m256, no: __m256) =>
             _mm256_blendv_ps(no, yes, _mm256_cmp_ps::<_CMP_LT_OQ>(a, b));
         shift_into_exponent(a: __m256) => _mm256_castsi256_ps(_mm256_slli_epi32::<23>(_mm256_castps_si256(a)));
-    });
+    }, _mm256_loadu_ps, sum_of_eight, largest_of_eight);
 
     simd!(Avx512, __m512, 16, {
         splat(value: f32) => _mm512_set1_ps(value);
@@ -244,7 +282,27 @@ mod x86 {
         select_less(a: __m512, b: __m512, yes: __m512, no: __m512) =>
             _mm512_mask_blend_ps(_mm512_cmp_ps_mask::<_CMP_LT_OQ>(a, b), no, yes);
         shift_into_exponent(a: __m512) => _mm512_castsi512_ps(_mm512_slli_epi32::<23>(_mm512_castps_si512(a)));
-    });
+    }, _mm512_loadu_ps, _mm512_reduce_add_ps, _mm512_reduce_max_ps);
+
+    /// Reduces halves with halves, by the given operation on four lanes.
+    macro_rules! halves {
+        ($name:ident, $operation:ident) => {
+            /// # Safety
+            /// The processor must have AVX.
+            #[inline(always)]
+            unsafe fn $name(a: __m256) -> f32 {
+                // SAFETY: the caller vouches for AVX; none of the instructions touches memory.
+                unsafe {
+                    let four = $operation(_mm256_castps256_ps128(a), _mm256_extractf128_ps::<1>(a));
+                    let two = $operation(four, _mm_movehl_ps(four, four));
+                    _mm_cvtss_f32($operation(two, _mm_shuffle_ps::<1>(two, two)))
+                }
+            }
+        };
+    }
+
+    halves!(sum_of_eight, _mm_add_ps);
+    halves!(largest_of_eight, _mm_max_ps);
 
     /// The transposed matrix: pairs, then fours, then halves of rows change places.
     ///
@@ -336,6 +394,32 @@ mod tests {
             dispatch(set, Transposed(&mut block));
             for (i, row) in block.iter().enumerate() {
                 assert_eq!(*row, std::array::from_fn(|j| (10 * j + i) as f32), "{set:?}");
+            }
+        }
+    }
+
+    struct Reduced<'a>(&'a [f32], &'a mut [f32; 2]);
+
+    impl Kernel for Reduced<'_> {
+        #[inline(always)]
+        fn run<S: Simd, const R: usize>(self, simd: S) {
+            let numbers = simd.load(self.0);
+            *self.1 = [simd.sum(numbers), simd.largest(numbers)];
+        }
+    }
+
+    #[test]
+    fn lanes_are_reduced() {
+        for set in InstructionSet::ALL.into_iter().filter(|set| set.is_supported()) {
+            let lanes = if set == InstructionSet::Avx512 { 16 } else { 8 };
+            // Each lane in turn holds the largest number; the sums of so few small integers are exact.
+            for place in 0..lanes {
+                let mut numbers: Vec<f32> = (0..lanes).map(|lane| -(lane as f32)).collect();
+                let expected = numbers.iter().sum::<f32>() - numbers[place] + 5.0;
+                numbers[place] = 5.0;
+                let mut reduced = [0.0; 2];
+                dispatch(set, Reduced(&numbers, &mut reduced));
+                assert_eq!(reduced, [expected, 5.0], "{set:?}, lane {place}");
             }
         }
     }

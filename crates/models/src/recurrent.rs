@@ -3,8 +3,9 @@
 use burn::module::{Module, Param};
 use burn::nn::Linear;
 use burn::tensor::Tensor;
+use kernels::linear::Activation;
 use kernels::recurrent::{CellKind, RecurrentWeights, recurrent_sequence};
-use training::{Body, BodyContext, Initialiser};
+use training::{Body, BodyContext, Initialiser, mapped};
 
 /// One recurrent layer over whole sequences.
 #[derive(Module, Debug)]
@@ -57,7 +58,7 @@ impl Body for RecurrentBody {
             };
             hidden = context.dropout(recurrent_sequence(self.kind, hidden, &weights, None));
         }
-        self.projection.forward(hidden)
+        mapped(&self.projection, hidden, Activation::None)
     }
 
     fn multiply_adds(&self, time: usize) -> u64 {

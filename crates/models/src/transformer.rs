@@ -13,13 +13,13 @@
 
 use burn::module::{Module, Param};
 use burn::nn::{LayerNorm, Linear};
-use burn::tensor::activation::relu;
 use burn::tensor::{Tensor, TensorData};
 use kernels::attention::{AttentionOptions, self_attention};
 use kernels::layer_norm::layer_norm;
+use kernels::linear::Activation;
 use sequence::Interface;
 use serde::{Deserialize, Serialize};
-use training::{Body, BodyContext, Initialiser, LAYER_NORM_EPSILON};
+use training::{Body, BodyContext, Initialiser, LAYER_NORM_EPSILON, mapped};
 
 use crate::Architecture;
 use crate::architecture::nearest;
@@ -287,19 +287,21 @@ impl Transformer {
 impl Block {
     /// `[batch, time, d]` -> `[batch, time, d]`.
     fn attend(&self, inputs: Tensor<3>, heads: usize, options: &AttentionOptions) -> Tensor<3> {
-        let attended = self_attention(self.query_key_value.forward(inputs), heads, options);
-        self.attention_output.forward(attended)
+        let attended =
+            self_attention(mapped(&self.query_key_value, inputs, Activation::None), heads, options);
+        mapped(&self.attention_output, attended, Activation::None)
     }
 
     /// `[batch, time, d]` -> `[batch, time, d]`.
     fn feed_forward(&self, inputs: Tensor<3>) -> Tensor<3> {
-        self.contraction.forward(relu(self.expansion.forward(inputs)))
+        let expanded = mapped(&self.expansion, inputs, Activation::Relu);
+        mapped(&self.contraction, expanded, Activation::None)
     }
 }
 
 fn apply(linear: Option<&Linear>, inputs: Tensor<3>) -> Tensor<3> {
     match linear {
-        Some(linear) => linear.forward(inputs),
+        Some(linear) => mapped(linear, inputs, Activation::None),
         None => inputs,
     }
 }

@@ -25,7 +25,7 @@ pub use devices::device;
 pub use fit::fit;
 pub use initialiser::{Initialiser, LAYER_NORM_EPSILON, orthogonal};
 pub use memory::peak_bytes;
-pub use network::{Body, BodyContext, Network, Positions, SequenceNetwork};
+pub use network::{Body, BodyContext, Network, Positions, SequenceNetwork, mapped};
 pub use predictor::NetworkPredictor;
 
 /// Why training could not start. Divergence is not an error but an outcome.

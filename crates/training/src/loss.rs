@@ -1,7 +1,7 @@
 //! The two losses, averaged over the supervised positions.
 
-use burn::tensor::activation::log_softmax;
-use burn::tensor::{Int, Tensor, TensorData};
+use burn::tensor::{Tensor, TensorData};
+use kernels::cross_entropy::cross_entropy;
 use sequence::{Batch, LossKind, Targets};
 
 /// The mean loss of `outputs`, `[supervised positions, outputs]`, against the batch's targets there: `[1]`.
@@ -11,16 +11,13 @@ use sequence::{Batch, LossKind, Targets};
 pub(crate) fn mean_loss(kind: LossKind, outputs: Tensor<2>, batch: &Batch) -> Tensor<1> {
     let [positions, _] = outputs.dims();
     assert!(positions > 0, "a training batch supervises at least one position");
-    let device = outputs.device();
     match (kind, &batch.targets) {
         (LossKind::CrossEntropy, Targets::Classes(classes)) => {
-            let classes: Vec<i64> = supervised(classes, batch).map(i64::from).collect();
-            let classes = Tensor::<2, Int>::from_data(TensorData::new(classes, [positions, 1]), &device);
-            log_softmax(outputs, 1).gather(1, classes).mean().neg()
+            cross_entropy(outputs, supervised(classes, batch).collect())
         }
         (LossKind::MeanSquaredError, Targets::Values(values)) => {
             let values: Vec<f32> = supervised(values, batch).collect();
-            let values = Tensor::<2>::from_data(TensorData::new(values, [positions, 1]), &device);
+            let values = Tensor::<2>::from_data(TensorData::new(values, [positions, 1]), &outputs.device());
             (outputs - values).square().mean()
         }
         _ => unreachable!("a task's targets are of the kind that its loss compares with"),

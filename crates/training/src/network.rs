@@ -6,6 +6,7 @@ use std::cell::RefCell;
 use burn::module::{Module, ModuleDisplay};
 use burn::nn::{Embedding, Linear};
 use burn::tensor::{Int, Tensor, TensorData};
+use kernels::linear::{Activation, linear};
 use sequence::{Batch, InputKind, Inputs, Interface, LossKind, Random, Stream};
 
 use crate::loss::mean_loss;
@@ -67,6 +68,16 @@ impl<'a> BodyContext<'a> {
         let mask = Tensor::from_data(TensorData::new(mask, shape), &values.device());
         values * mask
     }
+}
+
+/// What `layer` makes of `inputs`, `[.., inputs]` -> `[.., outputs]`, then activated, in one fused operation.
+///
+/// # Panics
+/// When the layer has no bias; those of an [`Initialiser`] have one.
+#[must_use]
+pub fn mapped<const D: usize>(layer: &Linear, inputs: Tensor<D>, activation: Activation) -> Tensor<D> {
+    let bias = layer.bias.as_ref().expect("an initialiser's linear layer has a bias");
+    linear(inputs, layer.weight.val(), bias.val(), activation)
 }
 
 /// At which positions of a batch outputs are wanted.
@@ -145,7 +156,7 @@ impl<B: Body> SequenceNetwork<B> {
             }
             (InputLayer::Features(linear), Inputs::Features { width, values }) => {
                 let data = TensorData::new(values.clone(), [batch.size, batch.time, *width]);
-                linear.forward(Tensor::<3>::from_data(data, &device))
+                mapped(linear, Tensor::<3>::from_data(data, &device), Activation::None)
             }
             _ => unreachable!("a task's batches have the kind of inputs that its interface says"),
         }
@@ -163,7 +174,7 @@ impl<B: Body> Network for SequenceNetwork<B> {
             let indices = TensorData::new(supervised, [batch.supervised()]);
             hidden = hidden.clone().select(0, Tensor::<1, Int>::from_data(indices, &hidden.device()));
         }
-        self.read_out.forward(hidden)
+        mapped(&self.read_out, hidden, Activation::None)
     }
 
     fn body_parameters(&self) -> usize {
