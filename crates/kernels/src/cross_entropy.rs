@@ -159,3 +159,114 @@ impl Kernel for Forward<'_> {
         *self.loss /= rows as f64;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::Device;
+    use serde_json::Value;
+
+    use super::*;
+    use crate::instruction_set::on_every_instruction_set;
+
+    type Loss = fn(Tensor<2>, Vec<u32>) -> Tensor<1>;
+    /// As on other devices.
+    const COMPOSED: Loss = |logits, classes| {
+        let classes: Vec<i64> = classes.into_iter().map(i64::from).collect();
+        let shape = [classes.len(), 1];
+        let classes = Tensor::<2, Int>::from_data(TensorData::new(classes, shape), &logits.device());
+        log_softmax(logits, 1).gather(1, classes).mean().neg()
+    };
+
+    /// The loss, and its gradient times `factor`.
+    fn run(logits: &[f32], classes: &[u32], factor: f32, loss: Loss) -> (f32, Vec<f32>) {
+        let data = TensorData::new(logits.to_vec(), [classes.len(), logits.len() / classes.len()]);
+        let logits = Tensor::<2>::from_data(data, &Device::flex().autodiff()).require_grad();
+        let loss = loss(logits.clone(), classes.to_vec());
+        let gradients = (loss.clone() * factor).backward();
+        (loss.into_scalar(), logits.grad(&gradients).unwrap().into_data().try_into_vec().unwrap())
+    }
+
+    fn noise(count: usize) -> Vec<f32> {
+        (0..count).map(|i| (i as f32 * 0.61).sin() * 4.0).collect()
+    }
+
+    fn assert_close((loss, gradient): &(f32, Vec<f32>), (other_loss, other): &(f32, Vec<f32>), what: &str) {
+        assert!(
+            (loss - other_loss).abs() <= 1e-6 + 1e-6 * other_loss.abs(),
+            "{what}: {loss}, not {other_loss}"
+        );
+        for (i, (a, b)) in gradient.iter().zip(other).enumerate() {
+            assert!((a - b).abs() <= 1e-7 + 2e-6 * b.abs(), "{what}, {i}: {a}, not {b}");
+        }
+    }
+
+    #[test]
+    fn loss_and_gradient_equal_pytorch() {
+        // fixtures/cross_entropy/make.py, PyTorch 2.9.0.
+        let record: Value =
+            serde_json::from_str(include_str!("../fixtures/cross_entropy/cross_entropy.json")).unwrap();
+        let list = |name: &str| -> Vec<f32> { serde_json::from_value(record[name].clone()).unwrap() };
+        let classes: Vec<u32> = serde_json::from_value(record["classes"].clone()).unwrap();
+        let loss: f32 = serde_json::from_value(record["loss"].clone()).unwrap();
+        let expected = (loss, list("gradient"));
+        on_every_instruction_set(|| {
+            assert_close(&run(&list("logits"), &classes, 1.0, cross_entropy), &expected, "fused");
+        });
+        assert_close(&run(&list("logits"), &classes, 1.0, COMPOSED), &expected, "composed");
+    }
+
+    #[test]
+    fn fused_equals_composed_at_every_awkward_width_and_in_a_sum() {
+        for (rows, width) in [(1, 1), (1, 2), (3, 15), (5, 16), (2, 17), (7, 33), (4, 65), (2, 100)] {
+            let classes: Vec<u32> = (0..rows).map(|row| (5 * row + 1) % width as u32).collect();
+            let logits = noise(classes.len() * width);
+            let expected = run(&logits, &classes, 3.0, COMPOSED);
+            on_every_instruction_set(|| {
+                let found = run(&logits, &classes, 3.0, cross_entropy);
+                assert_close(&found, &expected, &format!("{rows} x {width}"));
+            });
+        }
+    }
+
+    #[test]
+    fn the_gradient_equals_finite_differences_and_a_wrong_one_does_not() {
+        let (logits, classes) = (noise(3 * 19), [0, 18, 7]);
+        let difference = |gradient: &[f32]| {
+            let step = 1.0 / 64.0;
+            let mut largest: f32 = 0.0;
+            for (i, d) in gradient.iter().enumerate() {
+                let at = |moved: f32| {
+                    let mut logits = logits.clone();
+                    logits[i] += moved;
+                    run(&logits, &classes, 1.0, cross_entropy).0
+                };
+                largest = largest.max(((at(step) - at(-step)) / (2.0 * step) - d).abs());
+            }
+            largest
+        };
+        let (_, mut gradient) = run(&logits, &classes, 1.0, cross_entropy);
+        assert!(difference(&gradient) < 1e-4, "{}", difference(&gradient));
+        gradient[30] += 0.003;
+        assert!(difference(&gradient) > 1e-3);
+    }
+
+    #[test]
+    fn large_logits_do_not_overflow_and_not_a_number_is_seen() {
+        on_every_instruction_set(|| {
+            // By hand: exp(-2000) is 0, so the first row costs 2000 and the second nothing.
+            let (loss, gradient) = run(&[1000.0, -1000.0, 1000.0, -1000.0], &[1, 0], 1.0, cross_entropy);
+            assert_eq!((loss, gradient.as_slice()), (1000.0, [0.5, -0.5, 0.0, 0.0].as_slice()));
+            let mut logits = noise(40);
+            logits[33] = f32::NAN;
+            assert!(run(&logits, &[0, 1], 1.0, cross_entropy).0.is_nan());
+            logits[33] = f32::INFINITY;
+            assert!(!run(&logits, &[0, 1], 1.0, cross_entropy).0.is_finite());
+        });
+    }
+
+    #[test]
+    #[should_panic(expected = "class 4 of 4 logits")]
+    fn a_class_beyond_the_logits_is_refused() {
+        let _ = cross_entropy(Tensor::zeros([2, 4], &Device::flex()), vec![0, 4]);
+    }
+}
