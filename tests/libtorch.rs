@@ -13,8 +13,10 @@ use training::TrainingConfig;
 use crate::support::Project;
 
 const UPDATES: u64 = 20;
-/// Of a loss. LibTorch sums in another order, and 20 updates amplify its rounding.
-const TOLERANCE: f64 = 1e-3;
+/// Updates whose mean loss is compared.
+const APART: u64 = 5;
+/// Of a loss. LibTorch sums in another order, and updates amplify its rounding; differences of 1e-7 were found.
+const TOLERANCE: f64 = 1e-5;
 const FLEX: &str = "flex";
 const TCH: &str = "tch";
 
@@ -29,7 +31,7 @@ impl Stopwatch for Stopped {
     }
 }
 
-/// The training loss of each update on recall over 20 positions, without dropout.
+/// Training losses on recall over 20 positions, without dropout.
 fn losses(model: &str, settings: &Value, device: &str, seed: u64) -> Vec<f64> {
     let nowhere = Corpora { search: Vec::new(), cache: "nowhere".into() };
     let recall = data::task("first-cue-recall").unwrap();
@@ -44,7 +46,7 @@ fn losses(model: &str, settings: &Value, device: &str, seed: u64) -> Vec<f64> {
     let size = Size { width: 16, body_parameters: Some(4000) };
     let learner = (models::model(model).unwrap().build)(settings, &config, &size).unwrap();
     let mut run = Run {
-        budget: Budget { updates: UPDATES, evaluate_every: 1 },
+        budget: Budget { updates: UPDATES, evaluate_every: APART },
         stop: StopRule::Budget,
         seed,
         stopwatch: &Stopped,
@@ -57,7 +59,7 @@ fn losses(model: &str, settings: &Value, device: &str, seed: u64) -> Vec<f64> {
 
 /// The largest relative difference of two courses of training.
 fn deviation(one: &[f64], other: &[f64]) -> f64 {
-    assert_eq!((one.len() as u64, other.len() as u64), (UPDATES, UPDATES));
+    assert_eq!([one.len() as u64, other.len() as u64], [UPDATES / APART; 2]);
     one.iter().zip(other).map(|(one, other)| (one - other).abs() / one.abs()).fold(0.0, f64::max)
 }
 
@@ -78,7 +80,7 @@ fn flex_and_libtorch_train_to_the_same_losses() {
         assert!(found < TOLERANCE, "{model} {settings}: {found}\nflex {flex:?}\ntch  {tch:?}");
         // The comparison can fail: another seed trains to other losses.
         let other = deviation(&flex, &losses(model, &settings, TCH, 2));
-        assert!(other > 10.0 * TOLERANCE, "{model} {settings}: seeds 1 and 2 differ by {other} only");
+        assert!(other > 100.0 * TOLERANCE, "{model} {settings}: seeds 1 and 2 differ by {other} only");
     }
 }
 
