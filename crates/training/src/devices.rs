@@ -3,7 +3,7 @@
 use burn::tensor::Device;
 
 use crate::TrainingError;
-use crate::libtorch::{libtorch, libtorch_cuda};
+use crate::libtorch::libtorch;
 
 /// A device by name. Gradients are a matter of the caller: see [`Device::autodiff`].
 ///
@@ -13,8 +13,8 @@ use crate::libtorch::{libtorch, libtorch_cuda};
 pub fn device(name: &str) -> Result<Device, TrainingError> {
     let found = match name {
         "flex" => Ok(Device::flex()),
-        "tch" => libtorch(),
-        "tch-cuda" => libtorch_cuda(),
+        "tch" => libtorch(false),
+        "tch-cuda" => libtorch(true),
         _ => {
             let known = "flex, tch, tch-cuda".to_owned();
             return Err(TrainingError::UnknownDevice { name: name.to_owned(), known });

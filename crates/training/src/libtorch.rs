@@ -2,18 +2,14 @@
 
 use burn::tensor::Device;
 
-/// LibTorch on the processor.
+/// LibTorch on the processor or on the first CUDA device, or else what it needs.
 #[cfg(feature = "tch")]
 #[expect(deprecated, reason = "it is there to be compared with, for as long as burn has it")]
-pub(crate) fn libtorch() -> Result<Device, &'static str> {
-    Ok(Device::libtorch())
-}
-
-/// LibTorch on the first CUDA device.
-#[cfg(feature = "tch")]
-#[expect(deprecated, reason = "it is there to be compared with, for as long as burn has it")]
-pub(crate) fn libtorch_cuda() -> Result<Device, &'static str> {
-    // burn lists the CUDA devices of LibTorch alone, and its constructor panics where there is none.
+pub(crate) fn libtorch(cuda: bool) -> Result<Device, &'static str> {
+    if !cuda {
+        return Ok(Device::libtorch());
+    }
+    // burn lists the CUDA devices of LibTorch alone. A tensor on one that does not exist would panic.
     if Device::enumerate(burn::tensor::DeviceType::LibTorch).is_empty() {
         return Err(
             "needs a CUDA device and a LibTorch with CUDA; choose `tch`, or set LIBTORCH to such a one",
@@ -22,17 +18,8 @@ pub(crate) fn libtorch_cuda() -> Result<Device, &'static str> {
     Ok(Device::libtorch_cuda(0))
 }
 
+/// What it needs, because this build left it out.
 #[cfg(not(feature = "tch"))]
-const LEFT_OUT: &str = "needs a build with `--features tch`; run `make setup-tch` first";
-
-/// Says that this build has no LibTorch.
-#[cfg(not(feature = "tch"))]
-pub(crate) fn libtorch() -> Result<Device, &'static str> {
-    Err(LEFT_OUT)
-}
-
-/// Says that this build has no LibTorch.
-#[cfg(not(feature = "tch"))]
-pub(crate) fn libtorch_cuda() -> Result<Device, &'static str> {
-    Err(LEFT_OUT)
+pub(crate) fn libtorch(_cuda: bool) -> Result<Device, &'static str> {
+    Err("needs a build with `--features tch`; run `make setup-tch` first")
 }
