@@ -2,10 +2,19 @@
 
 PROFILE ?= full
 ARGS ?=
-SEQLAB := cargo run --release --bin seqlab --
+DEVICE ?= flex
+SEQLAB = cargo run --release $(FEATURES) --bin seqlab --
+
+# LibTorch is compiled in, and found by what it is compiled into, where one of its devices is asked for.
+ifneq ($(filter tch%,$(DEVICE)),)
+FEATURES := --features tch
+LIBTORCH ?= $(CURDIR)/.seqlab/libtorch
+export LIBTORCH
+export LD_LIBRARY_PATH := $(LIBTORCH)/lib:$(LD_LIBRARY_PATH)
+endif
 
 .DEFAULT_GOAL := help
-.PHONY: help results report test lint audit bench
+.PHONY: help results report test lint audit bench setup-tch
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / { printf "  make %-28s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -13,7 +22,7 @@ help: ## List the targets
 	@echo "  Experiments: $(patsubst experiments/%.toml,%,$(filter-out experiments/claims.toml,$(wildcard experiments/*.toml)))"
 
 experiment-%: ## Run an experiment (PROFILE=quick for a smoke test, ARGS="--jobs 1")
-	$(SEQLAB) run $* --profile $(PROFILE) $(ARGS)
+	$(SEQLAB) run $* --profile $(PROFILE) --device $(DEVICE) $(ARGS)
 
 results: ## Run every experiment in full
 	@set -e; for definition in $(filter-out experiments/claims.toml,$(wildcard experiments/*.toml)); do \
@@ -24,14 +33,17 @@ report: ## Judge and write all cards again from the committed tables
 	$(SEQLAB) report
 
 test: ## Run all tests, in the build that the experiments use
-	cargo test --release --workspace
+	cargo test --release --workspace $(FEATURES)
 
 lint: ## Check format and lints
 	cargo fmt --all --check
-	cargo clippy --release --workspace --all-targets -- -D warnings
+	cargo clippy --release --workspace --all-targets $(FEATURES) -- -D warnings
 
 audit: ## Check licences and origins of all dependencies (needs cargo-deny)
 	cargo deny --all-features check licenses bans sources
+
+setup-tch: ## Prepare LibTorch for DEVICE=tch, which experiment-%, test and lint take (needs Python with pip)
+	python3 crates/training/setup_tch.py .seqlab/libtorch
 
 bench: ## Time the kernels beside PyTorch (needs Python with PyTorch)
 	$(MAKE) -C bench

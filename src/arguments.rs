@@ -106,6 +106,10 @@ pub(crate) enum Profile {
 pub(crate) enum DeviceName {
     /// The processor, in pure Rust.
     Flex,
+    /// The processor, by LibTorch. Yields no verdict.
+    Tch,
+    /// A graphics card, by LibTorch. Yields no verdict.
+    TchCuda,
 }
 
 impl DeviceName {
@@ -113,6 +117,8 @@ impl DeviceName {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Flex => "flex",
+            Self::Tch => "tch",
+            Self::TchCuda => "tch-cuda",
         }
     }
 }

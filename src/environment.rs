@@ -83,7 +83,7 @@ fn git(root: &Path, arguments: &[&str]) -> anyhow::Result<String> {
 }
 
 /// The machine, as far as the system describes it.
-pub(crate) fn host(device: &str) -> Host {
+pub(crate) fn host() -> Host {
     let set = match instruction_set() {
         InstructionSet::Portable => "portable",
         InstructionSet::Avx2 => "avx2",
@@ -93,7 +93,6 @@ pub(crate) fn host(device: &str) -> Host {
         processor: processor().unwrap_or_else(|| std::env::consts::ARCH.to_owned()),
         caches: caches(),
         instruction_set: set.to_owned(),
-        device: device.to_owned(),
         cores: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
         memory_bytes: memory().unwrap_or(0),
     }
@@ -143,7 +142,7 @@ mod tests {
 
     #[test]
     fn the_machine_has_a_name_and_a_core() {
-        let host = host("flex");
+        let host = host();
         assert!(!host.processor.is_empty() && host.cores > 0);
     }
 }

@@ -85,7 +85,7 @@ impl Project {
     }
 
     /// Everything that experiments need of this project and this machine.
-    pub(crate) fn workspace(&self, device: &str) -> Result<Workspace, Failure> {
+    pub(crate) fn workspace(&self) -> Result<Workspace, Failure> {
         environment::force_instruction_set()?;
         Ok(Workspace {
             definitions: self.root.join(EXPERIMENTS),
@@ -96,7 +96,7 @@ impl Project {
             corpora: environment::corpora(),
             claims: self.register()?,
             code: environment::code(&self.root),
-            host: environment::host(device),
+            host: environment::host(),
             machine: Box::new(Clock::start()),
         })
     }

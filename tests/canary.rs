@@ -54,7 +54,6 @@ fn workspace() -> Workspace {
             processor: String::new(),
             caches: String::new(),
             instruction_set: String::new(),
-            device: "flex".to_owned(),
             cores: 1,
             memory_bytes: 0,
         },

@@ -108,6 +108,24 @@ fn a_wrong_instruction_set_is_refused() {
     assert_eq!(ended.errors, "error: SEQLAB_ISA is `sse`; it can be portable, avx2 or avx512\n");
 }
 
+#[cfg(not(feature = "tch"))]
+#[test]
+fn a_device_that_is_not_compiled_in_is_refused() {
+    for (arguments, place) in [
+        (["--device", "tch"], ""),
+        (["--device", "tch-cuda"], ""),
+        (["--set", "training.device=tch"], "experiments/tiny.toml: [training]: "),
+    ] {
+        let project = Project::new();
+        let ended = project.seqlab(&[&["run", "tiny"], arguments.as_slice()].concat());
+        let device = arguments[1].trim_start_matches("training.device=");
+        let needs = "needs a build with `--features tch`; run `make setup-tch` first";
+        assert_eq!(ended.code, Some(2));
+        assert_eq!(ended.errors, format!("error: {place}device `{device}` {needs}\n"));
+        assert!(!project.path(".seqlab").exists(), "{arguments:?}: something ran");
+    }
+}
+
 #[test]
 fn outside_a_project_the_way_in_is_told() {
     let project = Project::new();

@@ -6,6 +6,8 @@
 
 mod canary;
 mod command_line;
+#[cfg(feature = "tch")]
+mod libtorch;
 mod results;
 mod resume;
 mod support;

@@ -2,7 +2,6 @@
 
 use anyhow::Context;
 
-use crate::arguments::DeviceName;
 use crate::failure::{Ending, Failure};
 use crate::project::Project;
 
@@ -16,7 +15,7 @@ pub(crate) fn run() -> Result<Ending, Failure> {
         .use_current_thread()
         .build_global()
         .context("no pool of one thread")?;
-    let workspace = Project::find()?.workspace(DeviceName::Flex.name())?;
+    let workspace = Project::find()?.workspace()?;
     let (input, output) = (std::io::stdin().lock(), std::io::stdout().lock());
     experiment::worker(input, output, &workspace).context("the worker stops")?;
     Ok(Ending::Success)

@@ -15,17 +15,23 @@ use record::verdict::{ClaimVerdict, Ending as Verdict, Verdicts};
 use serde_json::{Value, json};
 
 use super::report;
-use crate::arguments::{self, RunArguments};
-use crate::failure::{Ending, Failure};
+use crate::arguments::{self, DeviceName, RunArguments};
+use crate::failure::{Ending, Failure, OrUsage};
 use crate::output;
 use crate::progress::{self, Cells, Course};
 use crate::project::Project;
 
 /// Runs the command.
 pub(crate) fn run(arguments: &RunArguments) -> Result<Ending, Failure> {
+    training::device(arguments.device.name()).or_usage()?;
     let project = Project::find()?;
-    let workspace = project.workspace(arguments.device.name())?;
+    let workspace = project.workspace()?;
     let definition = project.definition(&arguments.experiment)?;
+    let mut set = arguments.set.clone();
+    if arguments.device != DeviceName::Flex {
+        // It goes into the keys of cells, from where workers know it.
+        set.push(("training.device".to_owned(), arguments.device.name().to_owned()));
+    }
     let options = PlanOptions {
         profile: match arguments.profile {
             arguments::Profile::Quick => Profile::Quick,
@@ -33,7 +39,7 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<Ending, Failure> {
         },
         seeds: arguments.seeds.clone(),
         filter: arguments.filter.clone(),
-        set: arguments.set.clone(),
+        set,
         // The name of a text goes into the keys of cells, and workers may run elsewhere.
         corpus: arguments.corpus.as_ref().map(std::path::absolute).transpose().context("no such path")?,
     };
@@ -53,7 +59,7 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<Ending, Failure> {
     }
     let committed = project.committed()?.into_iter().find(|results| results.name == definition.name);
     let Some(summary) = compute(&plan, &workspace, arguments, jobs)? else { return Ok(Ending::Interrupted) };
-    let standing = Standing::of(arguments, &summary);
+    let standing = Standing::of(arguments, &plan, &summary);
     let card = summary.folder.join("README.md");
     let verdicts = match &standing {
         Standing::Evidence | Standing::WithoutSomeTasks => {
@@ -154,21 +160,22 @@ enum Standing {
 }
 
 impl Standing {
-    fn of(arguments: &RunArguments, summary: &Summary) -> Self {
+    fn of(arguments: &RunArguments, plan: &Plan, summary: &Summary) -> Self {
         if summary.complete {
             return Self::Evidence;
         }
+        let device = plan.other_device().map(|device| format!(" on {device}")).unwrap_or_default();
         if arguments.profile == arguments::Profile::Quick {
-            return Self::Partial("quick run, not evidence".to_owned());
+            return Self::Partial(format!("quick run{device}, not evidence"));
         }
         let asks_for_all = arguments.seeds.is_none()
             && arguments.filter.is_empty()
             && arguments.set.is_empty()
             && arguments.corpus.is_none();
-        if asks_for_all {
-            Self::WithoutSomeTasks
-        } else {
-            Self::Partial("partial run, not evidence".to_owned())
+        match (asks_for_all, device.is_empty()) {
+            (true, true) => Self::WithoutSomeTasks,
+            (true, false) => Self::Partial(format!("run{device}, not evidence")),
+            (false, _) => Self::Partial(format!("partial run{device}, not evidence")),
         }
     }
 }

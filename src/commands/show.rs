@@ -4,7 +4,6 @@ use experiment::{Plan, PlanOptions};
 use record::definition::{Definition, InformedBy, Part, Prediction, Role};
 use record::{label, plain};
 
-use crate::arguments::DeviceName;
 use crate::failure::{Ending, Failure};
 use crate::output;
 use crate::project::Project;
@@ -15,7 +14,7 @@ pub(crate) fn run(experiment: &str) -> Result<Ending, Failure> {
     let definition = project.definition(experiment)?;
     // A definition can be read even when it costs too much to run.
     let unlimited = Definition { core_seconds: f64::INFINITY, ..definition.clone() };
-    let plan = Plan::new(&unlimited, &PlanOptions::default(), &project.workspace(DeviceName::Flex.name())?)?;
+    let plan = Plan::new(&unlimited, &PlanOptions::default(), &project.workspace()?)?;
     output::line(format_args!("{} (version {})", definition.title, definition.version));
     output::line(&definition.question);
     output::line(format_args!("\n{}", definition.why.trim()));

@@ -3,7 +3,6 @@
 use experiment::{CellCounts, Plan, PlanOptions, status};
 use serde_json::{Map, Value, json};
 
-use crate::arguments::DeviceName;
 use crate::failure::{Ending, Failure};
 use crate::output;
 use crate::project::Project;
@@ -11,7 +10,7 @@ use crate::project::Project;
 /// Runs the command.
 pub(crate) fn run(experiment: Option<&str>, json: bool) -> Result<Ending, Failure> {
     let project = Project::find()?;
-    let workspace = project.workspace(DeviceName::Flex.name())?;
+    let workspace = project.workspace()?;
     let mut described = Map::new();
     for definition in project.definitions(experiment)? {
         let plan = Plan::new(&definition, &PlanOptions::default(), &workspace)?;

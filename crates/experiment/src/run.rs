@@ -267,10 +267,11 @@ fn write(
     let name = &plan.definition.name;
     // What lacks some of its cells is not a result.
     let complete = plan.complete && records.values().all(|record| record.outcome != Outcome::Failed);
+    let device = plan.other_device().map(|device| format!("-{device}")).unwrap_or_default();
     let folder = match (complete, plan.profile) {
         (true, _) => workspace.results.join(name),
-        (false, Profile::Quick) => workspace.state.join("runs").join(format!("{name}-quick")),
-        (false, Profile::Full) => workspace.state.join("runs").join(format!("{name}-partial")),
+        (false, Profile::Quick) => workspace.state.join("runs").join(format!("{name}-quick{device}")),
+        (false, Profile::Full) => workspace.state.join("runs").join(format!("{name}-partial{device}")),
     };
     let committed = workspace.results.join(name).join("runs.csv");
     let comparison = if plan.profile == Profile::Full && committed.exists() {
@@ -331,7 +332,7 @@ fn provenance(
         processor: host.processor.clone(),
         caches: host.caches.clone(),
         instruction_set: host.instruction_set.clone(),
-        device: host.device.clone(),
+        device: plan.device.clone(),
         seqlab: code.version.clone(),
         rates,
         failures,

@@ -288,6 +288,8 @@ impl<'a> Pool<'a> {
             let mut child = Command::new(&program)
                 .args(command.iter().skip(1))
                 .env("RAYON_NUM_THREADS", "1")
+                // The same for LibTorch.
+                .env("OMP_NUM_THREADS", "1")
                 .stdin(Stdio::piped())
                 .stdout(Stdio::piped())
                 .stderr(Stdio::piped())

@@ -79,7 +79,6 @@ pub(crate) fn workspace(folder: &Path) -> Workspace {
             processor: "test".to_owned(),
             caches: String::new(),
             instruction_set: "portable".to_owned(),
-            device: "flex".to_owned(),
             cores: 2,
             memory_bytes: 0,
         },

@@ -52,8 +52,6 @@ pub struct Host {
     pub caches: String,
     /// Instruction path of the kernels.
     pub instruction_set: String,
-    /// Device.
-    pub device: String,
     /// Processor cores.
     pub cores: usize,
     /// Memory that cells may use together, in bytes; 0 where unknown.

@@ -11,6 +11,7 @@ mod config;
 mod devices;
 mod fit;
 mod initialiser;
+mod libtorch;
 mod loss;
 mod memory;
 mod network;
@@ -31,13 +32,21 @@ pub use predictor::NetworkPredictor;
 /// Why training could not start. Divergence is not an error but an outcome.
 #[derive(Debug, thiserror::Error)]
 pub enum TrainingError {
-    /// The device is not compiled in, or misspelt.
+    /// There is no device of that name.
     #[error("unknown device `{name}`; known devices: {known}")]
     UnknownDevice {
         /// Requested name.
         name: String,
         /// Names that [`device`](fn@device) accepts.
         known: String,
+    },
+    /// The device is not compiled in, or not on this machine.
+    #[error("device `{name}` {reason}")]
+    MissingDevice {
+        /// Requested name.
+        name: String,
+        /// What it needs.
+        reason: &'static str,
     },
     /// A training setting has a value that makes no sense.
     #[error("training setting `{key}` = {value}: {reason}")]

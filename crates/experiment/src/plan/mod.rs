@@ -188,7 +188,9 @@ pub struct Plan {
     pub definition: Definition,
     /// How much.
     pub profile: Profile,
-    /// Whether it is all that the definition asks for, on the texts that it names.
+    /// Name of the device that networks train on.
+    pub device: String,
+    /// Whether it is all that the definition asks for, on the texts that it names and on the default device.
     pub complete: bool,
     /// Tasks that are left out, with the reason.
     pub left_out: BTreeMap<String, String>,
@@ -252,7 +254,7 @@ impl Plan {
             timing: Vec::new(),
             floors: Vec::new(),
         };
-        planner.check_training()?;
+        let device = planner.training()?.device;
         planner.check_own_measurements()?;
         let mut checks = Vec::new();
         for task in &definition.tasks {
@@ -268,6 +270,7 @@ impl Plan {
         let mut plan = Self {
             definition,
             profile: options.profile,
+            device,
             complete,
             left_out,
             corpora,
@@ -277,6 +280,7 @@ impl Plan {
             timing,
             floors,
         };
+        plan.complete &= plan.other_device().is_none();
         plan.keep_seeds(options)?;
         plan.keep_filtered(&options.filter)?;
         if plan.complete {
@@ -287,6 +291,12 @@ impl Plan {
             }
         }
         Ok(plan)
+    }
+
+    /// The device, where it is not the default one. Another one rounds otherwise, so what it computes is no evidence.
+    #[must_use]
+    pub fn other_device(&self) -> Option<&str> {
+        (self.device != TrainingConfig::default().device).then_some(&self.device)
     }
 
     /// Cells that choose the rate of `task`, at every rate of its grid.

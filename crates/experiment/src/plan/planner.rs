@@ -57,7 +57,8 @@ impl<'a> Planner<'a> {
         ExperimentError::definition(&self.definition.path, message)
     }
 
-    pub(super) fn check_training(&self) -> Result<(), ExperimentError> {
+    /// The training settings that all models share, checked.
+    pub(super) fn training(&self) -> Result<TrainingConfig, ExperimentError> {
         for (key, instead) in [(RATE, "[tuning]"), (BATCH, "[[task]]")] {
             if self.definition.training.contains_key(key) {
                 return Err(self.wrong(format!("[training]: `{key}` is set in {instead}")));
@@ -65,7 +66,8 @@ impl<'a> Planner<'a> {
         }
         let config: TrainingConfig = parse(&self.definition.training)
             .map_err(|message| self.wrong(format!("[training]: {message}")))?;
-        config.check().map_err(|error| self.wrong(format!("[training]: {error}")))
+        config.check().map_err(|error| self.wrong(format!("[training]: {error}")))?;
+        Ok(config)
     }
 
     /// Refuses measurements of one model that would not be comparable with those of the others.
