@@ -180,32 +180,41 @@ impl Computer<'_> {
     fn finish(&mut self, stage: Stage, cells: &[PlannedCell]) -> Result<(), ExperimentError> {
         let store = self.workspace.store();
         let mut todo: BTreeMap<&str, PlannedCell> = BTreeMap::new();
+        let mut stored = BTreeMap::new();
         for cell in cells {
-            if self.records.contains_key(&cell.key) || todo.contains_key(cell.key.as_str()) {
+            if self.records.contains_key(&cell.key) || stored.contains_key(cell.key.as_str()) {
                 continue;
             }
-            let stored = match store.load(&cell.cell) {
-                Ok(stored) => stored,
+            let record = match store.load(&cell.cell) {
+                Ok(record) => record,
                 Err(error @ RecordError::Damaged { .. }) => {
                     (self.progress)(Event::Damaged { message: error.to_string() });
                     None
                 }
                 Err(error) => return Err(error.into()),
             };
+            stored.insert(cell.key.as_str(), (cell, record));
+        }
+        // Repeats are compared within one sitting. Where the machine disturbed some so often that they have no time, which
+        // their message says, the next run times all of them anew.
+        let disturbed = stage == Stage::Timing
+            && stored
+                .values()
+                .any(|(_, record)| record.as_ref().is_some_and(|record| record.message.is_some()));
+        for (key, (cell, record)) in stored {
             // A failure is not a result: what failed is tried again by the next run. Nor is what uncommitted code
-            // computed, once the code is committed, nor a repeat that the machine disturbed, which says so.
+            // computed, once the code is committed.
             let counts = |record: &CellRecord| {
-                let disturbed = stage == Stage::Timing && record.message.is_some();
                 record.outcome != Outcome::Failed
                     && !disturbed
                     && (!record.dirty || self.workspace.code.dirty)
             };
-            match stored.filter(|record| !self.options.force && counts(record)) {
+            match record.filter(|record| !self.options.force && counts(record)) {
                 Some(record) => {
                     self.records.insert(cell.key.clone(), record);
                 }
                 None => {
-                    todo.insert(&cell.key, cell.clone());
+                    todo.insert(key, cell.clone());
                 }
             }
         }
@@ -535,7 +544,7 @@ mod tests {
     }
 
     #[test]
-    fn a_repeat_that_the_machine_disturbed_is_timed_again() {
+    fn after_a_sitting_that_the_machine_disturbed_all_repeats_are_timed_anew() {
         let folder = tempfile::tempdir().unwrap();
         let (plan, mut workspace) = tiny(folder.path());
         workspace.machine = Box::new(crate::testing::Busy::default());
