@@ -33,5 +33,5 @@ lint: ## Check format and lints
 audit: ## Check licences and origins of all dependencies (needs cargo-deny)
 	cargo deny --all-features check licenses bans sources
 
-bench: ## Time the kernels beside PyTorch (needs Python with PyTorch)
+bench: ## Time seqlab beside PyTorch and KenLM (needs Python, a C++ compiler and Boost)
 	$(MAKE) -C bench

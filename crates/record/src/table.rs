@@ -1,7 +1,6 @@
 //! The long tables `runs.csv`, `curves.csv` and `timing.csv`, read and written through Polars.
 
 use std::collections::BTreeMap;
-use std::mem::take;
 use std::ops::Deref;
 use std::path::Path;
 
@@ -327,19 +326,19 @@ impl<'a> Reader<'a> {
 /// When the file is missing, lacks a column, or a field does not parse; the message names the line.
 pub fn read_runs(path: &Path) -> Result<Vec<RunRow>, RecordError> {
     let reader = Reader::open(path)?;
+    // Field by field instead of column by column: the table may be large.
     let (mut cell, mut task, mut setting, mut model, mut phase, mut split, mut metric) = (
-        reader.text("cell")?,
-        reader.text("task")?,
-        reader.text("setting")?,
-        reader.text("model")?,
-        reader.text("phase")?,
-        reader.text("split")?,
-        reader.text("metric")?,
+        reader.fields("cell")?,
+        reader.fields("task")?,
+        reader.fields("setting")?,
+        reader.fields("model")?,
+        reader.fields("phase")?,
+        reader.fields("split")?,
+        reader.fields("metric")?,
     );
     let (seed, count) = (reader.parsed::<u64>("seed", "a seed")?, reader.parsed::<u64>("count", "a count")?);
     let (rate, value) =
         (reader.parsed::<f64>("rate", "a number")?, reader.parsed::<f64>("value", "a number")?);
-    // The texts are moved, not copied: a table can be as large as the memory allows.
     reader
         .fields("outcome")?
         .enumerate()
@@ -348,21 +347,25 @@ pub fn read_runs(path: &Path) -> Result<Vec<RunRow>, RecordError> {
                 RecordError::format(path, format!("line {}: unknown outcome `{outcome}`", row + 2))
             })?;
             Ok(RunRow {
-                cell: take(&mut cell[row]),
-                task: take(&mut task[row]),
-                setting: take(&mut setting[row]),
-                model: take(&mut model[row]),
+                cell: next(&mut cell),
+                task: next(&mut task),
+                setting: next(&mut setting),
+                model: next(&mut model),
                 rate: rate[row],
-                phase: take(&mut phase[row]),
+                phase: next(&mut phase),
                 seed: seed[row],
-                split: take(&mut split[row]),
-                metric: take(&mut metric[row]),
+                split: next(&mut split),
+                metric: next(&mut metric),
                 outcome,
                 value: value[row],
                 count: count[row],
             })
         })
         .collect()
+}
+
+fn next<'a>(column: &mut impl Iterator<Item = &'a str>) -> String {
+    column.next().expect("all columns have one length").to_owned()
 }
 
 /// Reads `curves.csv`.
