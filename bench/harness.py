@@ -23,7 +23,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 SEQLAB = ROOT / "target/release/seqlab"
 RESULTS = ROOT / "bench/results/harness.csv"
 EXPERIMENT = "lstm-vs-transformer"
-CELL_REPEATS, PLAN_REPEATS, TABLE_ROWS = 2, 5, 10_000_000
+CELL_REPEATS, PLAN_REPEATS, TABLE_ROWS = 2, 3, 10_000_000
 FIRST_BUILD = "first build"
 
 HEAD = """title = "Harness"

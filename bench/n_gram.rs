@@ -1,4 +1,4 @@
-//! Counts a text with our n-gram, or scores another, one character a symbol; `bench/n_gram.py` times it beside KenLM.
+//! Counts a text with our n-gram, or scores another, one character a symbol; `bench/n_gram.py` times it beside `KenLM`.
 //!
 //! ```sh
 //! cargo run --release --example n_gram -- 6 training.txt            # counts

@@ -49,7 +49,7 @@ impl Tables {
     pub(crate) fn by_seed_and_block(&self, query: &Query) -> BTreeMap<u64, BTreeMap<String, f64>> {
         let mut values: BTreeMap<u64, BTreeMap<String, f64>> = BTreeMap::new();
         let blocks = |kind: &RunRow| query.accepts(kind) && kind.split.starts_with("test-block@");
-        for row in self.source(query.metric).select(blocks).filter(is_measured) {
+        for row in self.source(query.metric).select(blocks).filter(|row| is_measured(row)) {
             values.entry(row.seed).or_default().insert(row.split.clone(), row.value);
         }
         values
@@ -57,7 +57,7 @@ impl Tables {
 
     pub(crate) fn rows<'a>(&'a self, query: &'a Query<'a>) -> impl Iterator<Item = &'a RunRow> + 'a {
         let kinds = move |kind: &RunRow| query.accepts(kind) && kind.split == query.split;
-        self.source(query.metric).select(kinds).filter(is_measured)
+        self.source(query.metric).select(kinds).filter(|row| is_measured(row))
     }
 
     /// Scores at equal seconds live in a table of their own.
@@ -115,7 +115,7 @@ impl Query<'_> {
 }
 
 /// Whether the row's cell could be computed.
-fn is_measured(row: &&RunRow) -> bool {
+fn is_measured(row: &RunRow) -> bool {
     row.outcome != Outcome::Failed
 }
 

@@ -37,9 +37,13 @@ pub fn seeds_and_blocks(differences: &[impl AsRef<[f64]>], level: f64) -> Result
     // Row by row, as they lie in memory: this is done once for every seed that is left out.
     let mut block_means = vec![0.0; blocks];
     for row in &differences {
-        block_means.iter_mut().zip(*row).for_each(|(sum, value)| *sum += value);
+        for (sum, value) in block_means.iter_mut().zip(*row) {
+            *sum += value;
+        }
     }
-    block_means.iter_mut().for_each(|sum| *sum /= s);
+    for sum in &mut block_means {
+        *sum /= s;
+    }
     let mean = seed_means.iter().sum::<f64>() / s;
 
     let spread = |means: &[f64]| means.iter().map(|value| (value - mean).powi(2)).sum::<f64>();
