@@ -45,5 +45,5 @@ audit: ## Check licences and origins of all dependencies (needs cargo-deny)
 setup-tch: ## Prepare LibTorch for DEVICE=tch, which experiment-%, test and lint take (needs Python with pip)
 	python3 crates/training/setup_tch.py .seqlab/libtorch
 
-bench: ## Time the kernels beside PyTorch (needs Python with PyTorch)
+bench: ## Time seqlab beside PyTorch and KenLM (needs Python, a C++ compiler and Boost)
 	$(MAKE) -C bench

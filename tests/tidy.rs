@@ -34,14 +34,15 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("anyhow", &["seqlab"]),
 ];
 
-/// Words that product code may hold only in these places, and why. Tests and examples are programs of their own.
+/// Words that product code may hold only in these places, and why. Tests, benchmarks and examples are programs of their
+/// own.
 const WORDS: &[(&[&str], &[&str], &str)] = &[
     (
         &["println!", "eprintln!", "print!", "eprint!"],
-        &["src/", "tests/", "/examples/"],
+        &["src/", "tests/", "bench/", "/examples/"],
         "only the binary prints",
     ),
-    (&["env::"], &["src/", "tests/", "/examples/"], "only the binary reads its surroundings"),
+    (&["env::"], &["src/", "tests/", "bench/", "/examples/"], "only the binary reads its surroundings"),
     (
         &["Instant", "SystemTime"],
         &["src/", "tests/", "/examples/"],

@@ -276,7 +276,9 @@ fn difference(
         0.0
     };
     let margin = if *scale == Scale::Ratio { margin.ln() } else { *margin };
-    let estimate = |pairs: &[Vec<f64>]| -> Result<Estimate, StatisticsError> {
+    // Borrowed, so that leaving one out copies no blocks.
+    let pairs: Vec<&[f64]> = pairs.iter().map(Vec::as_slice).collect();
+    let estimate = |pairs: &[&[f64]]| -> Result<Estimate, StatisticsError> {
         if pairs.iter().all(|blocks| blocks.len() == 1) {
             let values: Vec<f64> = pairs.iter().map(|blocks| blocks[0]).collect();
             mean(&values, level, floor)

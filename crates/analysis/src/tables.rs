@@ -6,16 +6,16 @@ use std::path::Path;
 use record::RecordError;
 use record::cell::Outcome;
 use record::pytorch::{PYTORCH_STEPS, PytorchStep, read_pytorch};
-use record::table::{RunRow, TimingRow, read_runs, read_timing};
+use record::table::{RunRow, Runs, TimingRow, read_runs, read_timing};
 use serde_json::Value;
 
 /// What a verdict is read from.
 #[derive(Clone, Debug, Default)]
 pub struct Tables {
     /// `runs.csv`.
-    pub runs: Vec<RunRow>,
+    pub runs: Runs,
     /// `seconds.csv`: scores at equal seconds, which differ from machine to machine.
-    pub seconds: Vec<RunRow>,
+    pub seconds: Runs,
     /// `timing.csv`.
     pub timing: Vec<TimingRow>,
     /// Step times of PyTorch on the same models; empty where they were never measured.
@@ -33,8 +33,8 @@ impl Tables {
     pub fn read(folder: &Path) -> Result<Self, RecordError> {
         let optional = |name: &str| Some(folder.join(name)).filter(|path| path.exists());
         Ok(Self {
-            runs: read_runs(&folder.join("runs.csv"))?,
-            seconds: optional("seconds.csv").map_or(Ok(Vec::new()), |path| read_runs(&path))?,
+            runs: read_runs(&folder.join("runs.csv"))?.into(),
+            seconds: optional("seconds.csv").map_or(Ok(Vec::new()), |path| read_runs(&path))?.into(),
             timing: optional("timing.csv").map_or(Ok(Vec::new()), |path| read_timing(&path))?,
             pytorch: read_pytorch(&folder.join(PYTORCH_STEPS))?,
         })
@@ -48,21 +48,21 @@ impl Tables {
     /// Values a seed and block, for metrics that are recorded by block of the test text.
     pub(crate) fn by_seed_and_block(&self, query: &Query) -> BTreeMap<u64, BTreeMap<String, f64>> {
         let mut values: BTreeMap<u64, BTreeMap<String, f64>> = BTreeMap::new();
-        for row in self.source(query.metric) {
-            if query.accepts(row) && row.split.starts_with("test-block@") {
-                values.entry(row.seed).or_default().insert(row.split.clone(), row.value);
-            }
+        let blocks = |kind: &RunRow| query.accepts(kind) && kind.split.starts_with("test-block@");
+        for row in self.source(query.metric).select(blocks).filter(|row| is_measured(row)) {
+            values.entry(row.seed).or_default().insert(row.split.clone(), row.value);
         }
         values
     }
 
     pub(crate) fn rows<'a>(&'a self, query: &'a Query<'a>) -> impl Iterator<Item = &'a RunRow> + 'a {
-        self.source(query.metric).filter(move |row| query.accepts(row) && row.split == query.split)
+        let kinds = move |kind: &RunRow| query.accepts(kind) && kind.split == query.split;
+        self.source(query.metric).select(kinds).filter(|row| is_measured(row))
     }
 
     /// Scores at equal seconds live in a table of their own.
-    fn source<'a>(&'a self, metric: &str) -> std::slice::Iter<'a, RunRow> {
-        if metric.ends_with("seconds") { self.seconds.iter() } else { self.runs.iter() }
+    fn source(&self, metric: &str) -> &Runs {
+        if metric.ends_with("seconds") { &self.seconds } else { &self.runs }
     }
 
     /// Mean over seeds of the primary metric on validation.
@@ -110,9 +110,13 @@ impl Query<'_> {
             && row.task == self.task
             && row.model == self.model
             && row.metric == self.metric
-            && row.outcome != Outcome::Failed
             && matches(&row.setting, self.place)
     }
+}
+
+/// Whether the row's cell could be computed.
+fn is_measured(row: &RunRow) -> bool {
+    row.outcome != Outcome::Failed
 }
 
 /// Whether a setting such as `characters=50000 time=64` agrees with every part of a place.

@@ -141,6 +141,23 @@ struct Order {
     first_continuation: Vec<usize>,
 }
 
+/// How one order interpolates after one context: p = own + left-over p'.
+struct Step<'a> {
+    /// The symbols seen after the context, ascending, and their counts.
+    symbols: &'a [u32],
+    counts: &'a [u32],
+    discount: f64,
+    left_over: f64,
+    total: f64,
+}
+
+impl Step<'_> {
+    /// The share of a symbol that was counted so often.
+    fn own(&self, count: u32) -> f64 {
+        (f64::from(count) - self.discount).max(0.0) / self.total
+    }
+}
+
 impl Order {
     /// n1 / (n1 + 2 n2), with n1 and n2 the grams counted once and twice.
     fn discount(&self) -> f64 {
@@ -159,33 +176,48 @@ impl Order {
 impl Counts {
     /// Natural log-probabilities of `text`, symbol by symbol; the first has an empty context.
     pub fn log_probabilities<'a>(&'a self, text: &'a [u32]) -> impl Iterator<Item = f64> + 'a {
-        (0..text.len()).map(|position| self.distribution(&text[..position])[text[position] as usize].ln())
+        (0..text.len()).map(|position| self.probability(&text[..position], text[position]).ln())
     }
 
     /// Probabilities of every symbol after `context`, of which the last n - 1 symbols count.
     fn distribution(&self, context: &[u32]) -> Vec<f64> {
         let mut probabilities = vec![1.0 / self.vocabulary as f64; self.vocabulary];
-        for length in 0..self.orders.len().min(context.len() + 1) {
-            let Some(continuations) = self.continuations(&context[context.len() - length..]) else { break };
+        for step in self.steps(context) {
+            for probability in &mut probabilities {
+                *probability *= step.left_over;
+            }
+            for (&symbol, &count) in step.symbols.iter().zip(step.counts) {
+                probabilities[symbol as usize] += step.own(count);
+            }
+        }
+        probabilities
+    }
+
+    /// The entry of `symbol` in the distribution after `context`, without the others.
+    fn probability(&self, context: &[u32], symbol: u32) -> f64 {
+        self.steps(context).fold(1.0 / self.vocabulary as f64, |lower, step| {
+            let own = step.symbols.binary_search(&symbol).map_or(0.0, |place| step.own(step.counts[place]));
+            lower * step.left_over + own
+        })
+    }
+
+    /// What each order makes of the one below, from the shortest context up to the longest that was seen.
+    fn steps<'a>(&'a self, context: &'a [u32]) -> impl Iterator<Item = Step<'a>> + 'a {
+        (0..self.orders.len().min(context.len() + 1)).map_while(|length| {
+            let continuations = self.continuations(&context[context.len() - length..])?;
             let Order { symbols, counts, .. } = &self.orders[length];
             let (symbols, counts) = (&symbols[continuations.clone()], &counts[continuations]);
             let total = f64::from(counts.iter().sum::<u32>());
             let different = counts.iter().filter(|&&count| count > 0).count() as f64;
             if different == 0.0 {
-                break;
+                return None;
             }
             let (discount, left_over, total) = match self.discounts.get(length) {
                 Some(discount) => (*discount, discount * different, total),
                 None => (0.0, different, total + different),
             };
-            for probability in &mut probabilities {
-                *probability *= left_over / total;
-            }
-            for (&symbol, &count) in symbols.iter().zip(counts) {
-                probabilities[symbol as usize] += (f64::from(count) - discount).max(0.0) / total;
-            }
-        }
-        probabilities
+            Some(Step { symbols, counts, discount, left_over: left_over / total, total })
+        })
     }
 
     /// Where the grams that continue `context` are in their order; `None` if it was never seen.
@@ -367,6 +399,20 @@ mod tests {
                         assert!(probabilities.iter().all(|&probability| probability > 0.0));
                     }
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn a_text_scores_as_its_distributions_say() {
+        let mut random = Random::new(3, Stream::Test);
+        let mut draw = |length: usize| -> Vec<u32> { (0..length).map(|_| random.below(5)).collect() };
+        let (sample, scored) = (draw(60), draw(40));
+        for smoothing in [Smoothing::WittenBell, Smoothing::KneserNey] {
+            let counts = model(4, smoothing).count(&sample, 6);
+            for (position, found) in counts.log_probabilities(&scored).enumerate() {
+                let expected = counts.distribution(&scored[..position])[scored[position] as usize].ln();
+                assert_eq!(found, expected);
             }
         }
     }

@@ -1,5 +1,7 @@
 //! The long tables `runs.csv`, `curves.csv` and `timing.csv`, read and written through Polars.
 
+use std::collections::BTreeMap;
+use std::ops::Deref;
 use std::path::Path;
 
 use polars::prelude::*;
@@ -34,6 +36,66 @@ pub struct RunRow {
     pub value: f64,
     /// Independent observations that it averages.
     pub count: u64,
+}
+
+/// Rows of `runs.csv`, found without looking at every one of them.
+///
+/// Rows with the same task, setting, model, phase, split and metric are of one kind. There are few kinds, and each has
+/// a row for every seed.
+#[derive(Clone, Debug, Default)]
+pub struct Runs {
+    rows: Vec<RunRow>,
+    /// Places of the rows of each kind, in the order of their first.
+    kinds: Vec<Vec<usize>>,
+}
+
+impl Runs {
+    /// The first row of each kind, in the order of the table.
+    pub fn kinds(&self) -> impl Iterator<Item = &RunRow> {
+        self.kinds.iter().map(|places| &self.rows[places[0]])
+    }
+
+    /// The rows of all kinds that `accepts` accepts, kind by kind. It must look at nothing but what makes the kind.
+    pub fn select<'a>(&'a self, accepts: impl Fn(&RunRow) -> bool + 'a) -> impl Iterator<Item = &'a RunRow> {
+        let kinds = self.kinds.iter().filter(move |places| accepts(&self.rows[places[0]]));
+        kinds.flatten().map(|&place| &self.rows[place])
+    }
+}
+
+impl From<Vec<RunRow>> for Runs {
+    fn from(rows: Vec<RunRow>) -> Self {
+        let mut kinds: Vec<Vec<usize>> = Vec::new();
+        let mut arms = BTreeMap::new();
+        let mut place = 0;
+        // Neighbours are of one arm mostly, so that it is looked up once for all of them.
+        for neighbours in rows.chunk_by(|one, other| {
+            one.task == other.task
+                && one.model == other.model
+                && one.setting == other.setting
+                && one.phase == other.phase
+        }) {
+            let RunRow { task, model, setting, phase, .. } = &neighbours[0];
+            let arm: &mut BTreeMap<(&str, &str), usize> =
+                arms.entry((task, model, setting, phase)).or_default();
+            for row in neighbours {
+                let kind = *arm.entry((&row.split, &row.metric)).or_insert(kinds.len());
+                if kind == kinds.len() {
+                    kinds.push(Vec::new());
+                }
+                kinds[kind].push(place);
+                place += 1;
+            }
+        }
+        Self { rows, kinds }
+    }
+}
+
+impl Deref for Runs {
+    type Target = [RunRow];
+
+    fn deref(&self) -> &[RunRow] {
+        &self.rows
+    }
 }
 
 /// One row of `curves.csv`: the state of training at one evaluation.
@@ -226,20 +288,23 @@ impl<'a> Reader<'a> {
         Ok(Self { path, frame: read_csv(path)? })
     }
 
-    /// The column as text. Empty fields are empty text.
-    fn text(&self, name: &str) -> Result<Vec<String>, RecordError> {
+    /// The fields of a column. Empty fields are empty text.
+    fn fields(&self, name: &str) -> Result<impl Iterator<Item = &str>, RecordError> {
         let column = self.frame.column(name).map_err(|_| {
             let names: Vec<&str> =
                 self.frame.get_column_names().into_iter().map(PlSmallStr::as_str).collect();
             RecordError::format(self.path, format!("no column `{name}`; it has {}", names.join(", ")))
         })?;
         let text = column.str().map_err(|error| RecordError::format(self.path, error.to_string()))?;
-        Ok(text.iter().map(|field| field.unwrap_or_default().to_owned()).collect())
+        Ok(text.iter().map(Option::unwrap_or_default))
+    }
+
+    fn text(&self, name: &str) -> Result<Vec<String>, RecordError> {
+        Ok(self.fields(name)?.map(str::to_owned).collect())
     }
 
     fn parsed<T: std::str::FromStr>(&self, name: &str, what: &str) -> Result<Vec<T>, RecordError> {
-        self.text(name)?
-            .iter()
+        self.fields(name)?
             .enumerate()
             .map(|(row, field)| {
                 field.parse().map_err(|_| {
@@ -261,40 +326,46 @@ impl<'a> Reader<'a> {
 /// When the file is missing, lacks a column, or a field does not parse; the message names the line.
 pub fn read_runs(path: &Path) -> Result<Vec<RunRow>, RecordError> {
     let reader = Reader::open(path)?;
-    let (cell, task, setting, model, phase, split, metric, outcome) = (
-        reader.text("cell")?,
-        reader.text("task")?,
-        reader.text("setting")?,
-        reader.text("model")?,
-        reader.text("phase")?,
-        reader.text("split")?,
-        reader.text("metric")?,
-        reader.text("outcome")?,
+    // Field by field instead of column by column: the table may be large.
+    let (mut cell, mut task, mut setting, mut model, mut phase, mut split, mut metric) = (
+        reader.fields("cell")?,
+        reader.fields("task")?,
+        reader.fields("setting")?,
+        reader.fields("model")?,
+        reader.fields("phase")?,
+        reader.fields("split")?,
+        reader.fields("metric")?,
     );
     let (seed, count) = (reader.parsed::<u64>("seed", "a seed")?, reader.parsed::<u64>("count", "a count")?);
     let (rate, value) =
         (reader.parsed::<f64>("rate", "a number")?, reader.parsed::<f64>("value", "a number")?);
-    (0..cell.len())
-        .map(|row| {
-            let outcome = Outcome::from_name(&outcome[row]).ok_or_else(|| {
-                RecordError::format(path, format!("line {}: unknown outcome `{}`", row + 2, outcome[row]))
+    reader
+        .fields("outcome")?
+        .enumerate()
+        .map(|(row, outcome)| {
+            let outcome = Outcome::from_name(outcome).ok_or_else(|| {
+                RecordError::format(path, format!("line {}: unknown outcome `{outcome}`", row + 2))
             })?;
             Ok(RunRow {
-                cell: cell[row].clone(),
-                task: task[row].clone(),
-                setting: setting[row].clone(),
-                model: model[row].clone(),
+                cell: next(&mut cell),
+                task: next(&mut task),
+                setting: next(&mut setting),
+                model: next(&mut model),
                 rate: rate[row],
-                phase: phase[row].clone(),
+                phase: next(&mut phase),
                 seed: seed[row],
-                split: split[row].clone(),
-                metric: metric[row].clone(),
+                split: next(&mut split),
+                metric: next(&mut metric),
                 outcome,
                 value: value[row],
                 count: count[row],
             })
         })
         .collect()
+}
+
+fn next<'a>(column: &mut impl Iterator<Item = &'a str>) -> String {
+    column.next().expect("all columns have one length").to_owned()
 }
 
 /// Reads `curves.csv`.

@@ -298,8 +298,7 @@ impl Card {
 fn basis(definition: &Definition, tables: &Tables, provenance: &Provenance) -> String {
     // Of each task, the arm with the most seeds: methods without chance have one.
     let seeds = |task: &str, model: &str| {
-        let rows = tables.runs.iter().filter(|row| row.phase == EVALUATION && row.task == task);
-        distinct(rows.filter(|row| row.model == model).map(|row| row.seed)).len()
+        tables.seeds(|row| row.phase == EVALUATION && row.task == task && row.model == model).len()
     };
     let by_task = definition.tasks.iter().filter_map(|task| {
         let label = task.label.as_str();

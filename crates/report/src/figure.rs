@@ -189,7 +189,7 @@ impl Plot<'_> {
     fn dots(&self) -> Result<Option<String>, ReportError> {
         let key = &self.figure.x;
         let of_task =
-            || self.tables.runs.iter().filter(|row| row.task == self.figure.task && row.phase == EVALUATION);
+            || self.tables.runs.kinds().filter(|row| row.task == self.figure.task && row.phase == EVALUATION);
         let ladder = of_task().filter(|row| row.metric == "solved" && self.holds(&row.setting));
         let mut ladder: Vec<f64> =
             distinct(ladder.filter_map(|row| setting_value(&row.setting, key)?.parse().ok()));
@@ -253,7 +253,7 @@ impl Plot<'_> {
 
     /// Places on the horizontal axis with the setting and split that stand for them, ascending.
     fn places(&self) -> Result<Vec<(f64, String, String)>, ReportError> {
-        let rows = self.tables.runs.iter().filter(|row| {
+        let rows = self.tables.runs.kinds().filter(|row| {
             row.task == self.figure.task
                 && row.phase == EVALUATION
                 && row.metric == self.figure.metric

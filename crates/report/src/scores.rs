@@ -100,7 +100,7 @@ struct Scores<'a> {
 impl Scores<'_> {
     fn read(&self) -> Option<TaskScores> {
         let rows = || {
-            self.tables.runs.iter().filter(|row| {
+            self.tables.runs.kinds().filter(|row| {
                 row.task == self.task
                     && row.phase == EVALUATION
                     && (row.split.starts_with("test") || row.metric == "updates-to-solve")
@@ -204,7 +204,7 @@ impl Scores<'_> {
 
     /// The setting that the staircase climbs, and its top step.
     fn longest(&self) -> Option<(String, f64)> {
-        let rows = || self.tables.runs.iter().filter(|row| row.task == self.task && row.phase == EVALUATION);
+        let rows = || self.tables.runs.kinds().filter(|row| row.task == self.task && row.phase == EVALUATION);
         rows().find(|row| row.metric == "longest")?;
         let solved = || rows().filter(|row| row.metric == "solved");
         let keys = distinct(
@@ -340,17 +340,15 @@ impl Scores<'_> {
 
     /// A column a seed; a row for each model and place.
     fn individual_seeds(&self, metrics: &[(&str, Vec<Column>)]) -> String {
-        let of_task =
-            || self.tables.runs.iter().filter(|row| row.task == self.task && row.phase == EVALUATION);
-        let mut seeds = distinct(of_task().map(|row| row.seed));
-        seeds.sort_unstable();
+        let seeds = self.tables.seeds(|row| row.task == self.task && row.phase == EVALUATION);
         let numbers = seeds.iter().map(|seed| format!("seed {seed}"));
         let head = ["model", "metric", "setting"].map(str::to_owned).into_iter().chain(numbers);
         let mut grid = Grid::new(head);
         let mut push = |arm: &ModelArm, metric: &str, place: String, sample: &Sample| {
             if !sample.seeds.is_empty() {
                 let cells = seeds.iter().map(|&seed| {
-                    let found = sample.seeds.iter().find(|found| found.number == seed);
+                    let before = sample.seeds.partition_point(|other| other.number < seed);
+                    let found = sample.seeds.get(before).filter(|found| found.number == seed);
                     found.map_or_else(|| "-".to_owned(), |found| one_seed(found, metric))
                 });
                 let names = [name_with_role(arm), metric.to_owned(), place];
@@ -372,12 +370,11 @@ impl Scores<'_> {
     }
 
     fn seed_count(&self) -> String {
-        let rows = || self.tables.runs.iter().filter(|row| row.task == self.task && row.phase == EVALUATION);
         let arms = self.definition.models_on(self.task);
-        let sizes: Vec<usize> = arms
-            .map(|arm| distinct(rows().filter(|row| row.model == arm.label).map(|row| row.seed)).len())
-            .filter(|&size| size > 0)
-            .collect();
+        let seeds = |model: &str| {
+            self.tables.seeds(|row| row.task == self.task && row.phase == EVALUATION && row.model == model)
+        };
+        let sizes: Vec<usize> = arms.map(|arm| seeds(&arm.label).len()).filter(|&size| size > 0).collect();
         seeds_in_words(&sizes)
     }
 }

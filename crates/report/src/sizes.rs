@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use record::definition::Definition;
+use record::table::RunRow;
 
 use crate::figure::name_with_role;
 use crate::grid::Grid;
@@ -21,28 +22,32 @@ pub(crate) fn sizes(definition: &Definition, tables: &Tables) -> Grid {
         "processor time a run",
         "peak memory",
     ]);
+    let mut cells: BTreeMap<(&str, &str), BTreeSet<&str>> = BTreeMap::new();
+    // Rows of a cell are neighbours.
+    let of_one_cell = |one: &RunRow, other: &RunRow| {
+        one.cell == other.cell
+            && one.phase == other.phase
+            && one.model == other.model
+            && one.task == other.task
+    };
+    for rows in tables.runs.chunk_by(of_one_cell) {
+        if rows[0].phase == EVALUATION {
+            cells.entry((&rows[0].task, &rows[0].model)).or_default().insert(&rows[0].cell);
+        }
+    }
     for task in &definition.tasks {
         for arm in definition.models_on(&task.label) {
-            let cells: BTreeSet<&str> = tables
-                .runs
-                .iter()
-                .filter(|row| row.task == task.label && row.model == arm.label && row.phase == EVALUATION)
-                .map(|row| row.cell.as_str())
-                .collect();
-            if cells.is_empty() {
-                continue;
-            }
-            let fitted = |metric: &str| -> BTreeMap<&str, Vec<(&str, f64)>> {
+            let Some(cells) = cells.get(&(task.label.as_str(), arm.label.as_str())) else { continue };
+            let fitted = |metric: &'static str| -> BTreeMap<&str, Vec<(&str, f64)>> {
                 let mut values: BTreeMap<&str, Vec<(&str, f64)>> = BTreeMap::new();
-                for row in &tables.runs {
-                    let fits = row.split == "fit" && row.metric == metric && row.value.is_finite();
-                    if fits
+                let rows = tables.runs.select(move |row| {
+                    row.split == "fit"
+                        && row.metric == metric
                         && row.task == task.label
                         && row.phase == EVALUATION
-                        && cells.contains(row.cell.as_str())
-                    {
-                        values.entry(&row.cell).or_default().push((&row.setting, row.value));
-                    }
+                });
+                for row in rows.filter(|row| row.value.is_finite() && cells.contains(row.cell.as_str())) {
+                    values.entry(&row.cell).or_default().push((&row.setting, row.value));
                 }
                 values
             };

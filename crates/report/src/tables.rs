@@ -1,7 +1,7 @@
 //! The tables of one experiment, and the samples that figures and result tables are made of.
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use analysis::statistics::{
@@ -10,7 +10,7 @@ use analysis::statistics::{
 use record::cell::Outcome;
 use record::metric::{is_accuracy, is_solved};
 use record::pytorch::{PYTORCH_STEPS, PytorchStep, read_pytorch};
-use record::table::{CurveTableRow, RunRow, TimingRow, read_curves, read_runs, read_timing};
+use record::table::{CurveTableRow, RunRow, Runs, TimingRow, read_curves, read_runs, read_timing};
 
 use crate::ReportError;
 
@@ -22,7 +22,7 @@ pub(crate) const FLOOR: &str = "floor";
 
 /// Everything that a results folder holds in tables.
 pub(crate) struct Tables {
-    pub(crate) runs: Vec<RunRow>,
+    pub(crate) runs: Runs,
     pub(crate) curves: Vec<CurveTableRow>,
     pub(crate) timing: Vec<TimingRow>,
     pub(crate) pytorch: Vec<PytorchStep>,
@@ -36,7 +36,7 @@ impl Tables {
         runs.extend(optional("seconds.csv").map_or(Ok(Vec::new()), |path| read_runs(&path))?);
         runs.extend(means_over_blocks(&runs));
         Ok(Self {
-            runs,
+            runs: runs.into(),
             curves: optional("curves.csv").map_or(Ok(Vec::new()), |path| read_curves(&path))?,
             timing: optional("timing.csv").map_or(Ok(Vec::new()), |path| read_timing(&path))?,
             pytorch: read_pytorch(&folder.join(PYTORCH_STEPS))?,
@@ -45,7 +45,12 @@ impl Tables {
 
     /// Rows that agree with a query.
     pub(crate) fn rows<'a>(&'a self, query: &'a Query<'a>) -> impl Iterator<Item = &'a RunRow> {
-        self.runs.iter().filter(|row| query.accepts(row))
+        self.runs.select(|kind| query.accepts(kind))
+    }
+
+    /// Seeds of the rows whose kind is accepted.
+    pub(crate) fn seeds(&self, accepts: impl Fn(&RunRow) -> bool) -> BTreeSet<u64> {
+        self.runs.select(accepts).map(|row| row.seed).collect()
     }
 
     /// What the seeds say at one place, sorted by seed.
@@ -61,7 +66,7 @@ impl Tables {
     /// The floor of a metric at a setting; floors that hold at every setting have an empty one.
     pub(crate) fn floor(&self, task: &str, name: &str, metric: &str, setting: &str) -> Option<f64> {
         let floors = || {
-            self.runs.iter().filter(|row| {
+            self.runs.select(|row| {
                 row.phase == FLOOR && row.task == task && row.model == name && row.metric == base(metric)
             })
         };
@@ -71,7 +76,7 @@ impl Tables {
 
     /// Names of the floors of a metric, in the order of the table.
     pub(crate) fn floors(&self, task: &str, metric: &str) -> Vec<&str> {
-        let rows = self.runs.iter().filter(|row| row.phase == FLOOR && row.task == task);
+        let rows = self.runs.kinds().filter(|row| row.phase == FLOOR && row.task == task);
         distinct(rows.filter(|row| row.metric == base(metric)).map(|row| row.model.as_str()))
     }
 }
@@ -249,12 +254,14 @@ fn means_over_blocks(runs: &[RunRow]) -> Vec<RunRow> {
     for row in runs.iter().filter(|row| row.split.starts_with("test-block@")) {
         blocks.entry((&row.cell, &row.metric)).or_default().push(row);
     }
-    let whole = |row: &RunRow, cell: &str, metric: &str| {
-        row.split == "test" && row.cell == cell && row.metric == metric
-    };
+    let whole: BTreeSet<(&str, &str)> = runs
+        .iter()
+        .filter(|row| row.split == "test")
+        .map(|row| (row.cell.as_str(), row.metric.as_str()))
+        .collect();
     blocks
         .into_iter()
-        .filter(|((cell, metric), _)| !runs.iter().any(|row| whole(row, cell, metric)))
+        .filter(|(place, _)| !whole.contains(place))
         .map(|(_, rows)| {
             let value = rows.iter().map(|row| row.value).sum::<f64>() / rows.len() as f64;
             RunRow { split: "test".to_owned(), value, count: 0, ..rows[0].clone() }

@@ -7,6 +7,7 @@ use record::definition::Definition;
 use record::metric::{is_accuracy, larger_is_better};
 use record::provenance::Provenance;
 use record::spelled::spell;
+use record::table::RunRow;
 use serde::Serialize;
 
 use crate::figure::name_with_role;
@@ -46,7 +47,7 @@ fn of_task(
     chosen: &BTreeMap<String, f64>,
 ) -> Option<TaskTuning> {
     let rows = || {
-        tables.runs.iter().filter(|row| row.task == task && row.phase == TUNING && row.split == "validation")
+        tables.runs.select(move |row| row.task == task && row.phase == TUNING && row.split == "validation")
     };
     let metrics = distinct(rows().map(|row| row.metric.as_str()));
     let in_use = metrics_in_use(definition, task);
@@ -91,7 +92,10 @@ fn of_task(
     let mut settings = distinct(rows().map(|row| row.setting.as_str()).filter(|setting| !setting.is_empty()));
     settings.sort_by(|a, b| natural(a, b));
     let at = if settings.is_empty() { String::new() } else { format!(" at {}", settings.join("; ")) };
-    let seeds = distinct(rows().map(|row| row.seed)).len();
+    let of_metric = |row: &RunRow| {
+        row.task == task && row.phase == TUNING && row.split == "validation" && row.metric == metric
+    };
+    let seeds = tables.seeds(of_metric).len();
     let better = if larger_is_better(metric) { "more" } else { "less" };
     (!grid.is_empty()).then(|| TaskTuning {
         task: task.to_owned(),
@@ -106,13 +110,10 @@ fn of_task(
 
 /// `, solved after 150` where every tuning seed solved the task: the mean of the updates that it took.
 fn solved_after(tables: &Tables, task: &str, model: &str, rate: f64) -> String {
-    let rows = tables.runs.iter().filter(|row| {
-        row.task == task
-            && row.phase == TUNING
-            && row.model == model
-            && row.rate == rate
-            && row.metric == "updates-to-solve"
+    let rows = tables.runs.select(|row| {
+        row.task == task && row.phase == TUNING && row.model == model && row.metric == "updates-to-solve"
     });
+    let rows = rows.filter(|row| row.rate == rate);
     let updates: Vec<f64> =
         rows.map(|row| if row.outcome == Outcome::Ok { row.value } else { f64::NAN }).collect();
     let mean = updates.iter().sum::<f64>() / updates.len() as f64;
@@ -127,7 +128,7 @@ fn comparison(
     metric: &str,
     chosen: &BTreeMap<String, f64>,
 ) -> String {
-    let rows = tables.runs.iter().filter(|row| {
+    let rows = tables.runs.kinds().filter(|row| {
         row.task == task && row.phase == COMMON_RATE && row.metric == metric && row.split.starts_with("test")
     });
     let rows = rows.filter(|row| !row.split.starts_with("test-block@"));

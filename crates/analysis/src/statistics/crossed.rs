@@ -15,10 +15,11 @@ use super::{Estimate, StatisticsError};
 ///
 /// # Errors
 /// With fewer than two seeds or two blocks, seeds with different blocks, or a value that is not finite.
-pub fn seeds_and_blocks(differences: &[Vec<f64>], level: f64) -> Result<Estimate, StatisticsError> {
+pub fn seeds_and_blocks(differences: &[impl AsRef<[f64]>], level: f64) -> Result<Estimate, StatisticsError> {
     let statistic = "an interval over seeds and blocks";
+    let differences: Vec<&[f64]> = differences.iter().map(AsRef::as_ref).collect();
     let seeds = differences.len();
-    let blocks = differences.first().map_or(0, Vec::len);
+    let blocks = differences.first().map_or(0, |row| row.len());
     for (unit, found) in [("seeds", seeds), ("blocks", blocks)] {
         if found < 2 {
             return Err(StatisticsError::TooFew { statistic, unit, needed: 2, found });
@@ -27,14 +28,22 @@ pub fn seeds_and_blocks(differences: &[Vec<f64>], level: f64) -> Result<Estimate
     if let Some(other) = differences.iter().find(|row| row.len() != blocks) {
         return Err(StatisticsError::Unpaired { statistic, first: blocks, second: other.len() });
     }
-    if let Some(&value) = differences.iter().flatten().find(|value| !value.is_finite()) {
+    if let Some(&value) = differences.iter().copied().flatten().find(|value| !value.is_finite()) {
         return Err(StatisticsError::Value { statistic, value, reason: "it must be finite" });
     }
 
     let (s, b) = (seeds as f64, blocks as f64);
     let seed_means: Vec<f64> = differences.iter().map(|row| row.iter().sum::<f64>() / b).collect();
-    let block_means: Vec<f64> =
-        (0..blocks).map(|block| differences.iter().map(|row| row[block]).sum::<f64>() / s).collect();
+    // Row by row, as they lie in memory: this is done once for every seed that is left out.
+    let mut block_means = vec![0.0; blocks];
+    for row in &differences {
+        for (sum, value) in block_means.iter_mut().zip(*row) {
+            *sum += value;
+        }
+    }
+    for sum in &mut block_means {
+        *sum /= s;
+    }
     let mean = seed_means.iter().sum::<f64>() / s;
 
     let spread = |means: &[f64]| means.iter().map(|value| (value - mean).powi(2)).sum::<f64>();
