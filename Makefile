@@ -14,7 +14,7 @@ export LD_LIBRARY_PATH := $(LIBTORCH)/lib:$(LD_LIBRARY_PATH)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help results report test lint audit bench setup-tch
+.PHONY: help results report test lint check-targets audit bench setup-tch
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / { printf "  make %-28s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +38,11 @@ test: ## Run all tests, in the build that the experiments use
 lint: ## Check format and lints
 	cargo fmt --all --check
 	cargo clippy --release --workspace --all-targets $(FEATURES) -- -D warnings
+
+OTHER_TARGETS := aarch64-unknown-linux-gnu aarch64-apple-darwin
+check-targets: ## Check that kernels, training and models compile for other processors and systems
+	rustup target add $(OTHER_TARGETS)
+	@set -e; for target in $(OTHER_TARGETS); do cargo check --target $$target --package models --package data; done
 
 audit: ## Check licences and origins of all dependencies (needs cargo-deny)
 	cargo deny --all-features check licenses bans sources

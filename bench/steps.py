@@ -14,16 +14,19 @@ Writes in bench/results/:
 - steps.csv: model, size, batch, time, peer, threads, processor_seconds, wall_seconds (of one step), one row a repeat;
 - memory.csv: model, size, batch, time, peer, idle_bytes (before the first step), peak_bytes;
 - pytorch-steps.csv: model, time, seconds (processor time of a step), for the arms of the experiment, which reads it;
-- gemm.csv: gflops of one thread of torch.mm at 1,024 x 1,024 x 1,024, one row a repeat.
+- gemm.csv: gflops of one thread of torch.mm at 1,024 x 1,024 x 1,024, one row a repeat;
+- machine.csv: what all this ran on.
 
 Run through `make bench`. `steps.py --only 'lstm 128'` is a quick trial of those settings that writes nothing.
 """
 
 import argparse
 import csv
+import importlib.metadata
 import json
 import os
 import pathlib
+import platform
 import random
 import subprocess
 import sys
@@ -196,6 +199,18 @@ def gemm_gflops():
     return [float(line) for line in answer.stdout.split()]
 
 
+def machine():
+    """Processor, its cores, and the versions of the peers."""
+    try:
+        lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
+        processor = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        processor = platform.machine()
+    versions = [("rustc", ["rustc", "--version"]), ("seqlab", ["git", "-C", str(HERE), "rev-parse", "--short", "HEAD"])]
+    found = [("processor", processor), ("cores", os.cpu_count()), ("PyTorch", importlib.metadata.version("torch"))]
+    return found + [(name, subprocess.check_output(command, text=True).strip()) for name, command in versions]
+
+
 def median(values):
     """The middle of the sorted values."""
     values = sorted(values)
@@ -243,6 +258,7 @@ def main():
     write("memory.csv", ["model", "size", "batch", "time", "peer", "idle_bytes", "peak_bytes"], memory)
     write("pytorch-steps.csv", ["model", "time", "seconds"], sorted(experiment, key=lambda row: row[:2]))
     write("gemm.csv", ["gflops"], [[f"{value:.5g}"] for value in gemm_gflops()])
+    write("machine.csv", ["what", "value"], machine())
 
 
 def serve(setting, name):

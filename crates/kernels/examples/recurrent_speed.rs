@@ -1,16 +1,15 @@
-//! Milliseconds of one forward and backward pass of a recurrent layer, one line a setting.
+//! How fast the recurrent operations are, for `bench/`: forward and backward pass of one layer over 32 sequences.
 //!
-//! Run on a quiet machine, beside the same in PyTorch:
+//! Prints one line a repeat: kind, hidden, time, seconds, and the gigaflops of the three matrix products (forward, gradient of
+//! what was read, gradient of the weights) that went into them. On one thread of a quiet machine:
 //!
 //! ```sh
-//! cargo run --release -p kernels --example recurrent_speed
-//! python crates/kernels/examples/recurrent_speed.py
+//! cargo run --release --workspace --example recurrent_speed
 //! ```
 #![expect(clippy::print_stdout, reason = "the table is the purpose")]
 
 use burn::tensor::{Device, Distribution, Tensor};
 use kernels::float_mode::FlushToZero;
-use kernels::instruction_set::instruction_set;
 use kernels::recurrent::{CellKind, RecurrentWeights, recurrent_sequence};
 use std::time::Instant;
 
@@ -18,26 +17,27 @@ use std::time::Instant;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-const INPUTS: usize = 32;
-const REPEATS: usize = 30;
+const BATCH: usize = 32;
+const INPUTS: usize = 16;
+const REPEATS: usize = 15;
 
 fn main() {
     let _flush = FlushToZero::new();
-    println!("kind,batch,hidden,time,{:?} ms", instruction_set());
-    for kind in [CellKind::Tanh, CellKind::Relu, CellKind::Lstm, CellKind::Gru] {
-        for batch in [16, 32] {
-            for hidden in [40, 64, 128] {
-                for time in [64, 100, 200] {
-                    let fastest = milliseconds(kind, batch, hidden, time);
-                    println!("{kind:?},{batch},{hidden},{time},{fastest:.3}");
+    println!("kind,hidden,time,seconds,gflops");
+    for kind in [CellKind::Tanh, CellKind::Lstm, CellKind::Gru] {
+        for hidden in [64, 128, 256] {
+            for time in [100, 400] {
+                let multiply_adds = 3 * BATCH * time * kind.gates() * hidden * (INPUTS + hidden);
+                for seconds in pass_seconds(kind, hidden, time) {
+                    let gflops = 2e-9 * multiply_adds as f64 / seconds;
+                    println!("{kind:?},{hidden},{time},{seconds:.6},{gflops:.2}");
                 }
             }
         }
     }
 }
 
-/// The fastest of the repeats, which other work on the machine disturbed least.
-fn milliseconds(kind: CellKind, batch: usize, hidden: usize, time: usize) -> f64 {
+fn pass_seconds(kind: CellKind, hidden: usize, time: usize) -> impl Iterator<Item = f64> {
     let device = Device::flex().autodiff();
     let bound = 1.0 / (hidden as f64).sqrt();
     let columns = kind.gates() * hidden;
@@ -50,9 +50,9 @@ fn milliseconds(kind: CellKind, batch: usize, hidden: usize, time: usize) -> f64
             .then(|| Tensor::random([hidden], uniform, &device).require_grad()),
     };
     let normal = Distribution::Normal(0.0, 1.0);
-    let inputs = Tensor::<3>::random([batch, time, INPUTS], normal, &device).require_grad();
-    let upstream = Tensor::<3>::random([batch, time, hidden], normal, &device);
-    let step = || {
+    let inputs = Tensor::<3>::random([BATCH, time, INPUTS], normal, &device).require_grad();
+    let upstream = Tensor::<3>::random([BATCH, time, hidden], normal, &device);
+    let pass = move || {
         let start = Instant::now();
         let states = recurrent_sequence(kind, inputs.clone(), &weights, None);
         let gradients = (states * upstream.clone()).sum().backward();
@@ -60,5 +60,6 @@ fn milliseconds(kind: CellKind, batch: usize, hidden: usize, time: usize) -> f64
         drop(gradients);
         seconds
     };
-    (0..REPEATS).map(|_| step()).fold(f64::INFINITY, f64::min) * 1e3
+    // The first two fetch memory.
+    (0..REPEATS + 2).map(move |_| pass()).skip(2)
 }
