@@ -56,7 +56,7 @@ batch = 16
 name = "{model}"
 tasks = ["parity-{model}"]
 """
-        for model, updates in {"lstm": 3000, "transformer": 900}.items()
+        for model, updates in {"lstm": 5000, "transformer": 1600}.items()
     )
 )
 # 100 lags, 2 models and 500 seeds.

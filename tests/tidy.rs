@@ -45,7 +45,7 @@ const WORDS: &[(&[&str], &[&str], &str)] = &[
     (&["env::"], &["src/", "tests/", "bench/", "/examples/"], "only the binary reads its surroundings"),
     (
         &["Instant", "SystemTime"],
-        &["src/", "tests/", "/examples/"],
+        &["src/", "tests/", "bench/", "/examples/"],
         "a clock reaches libraries only through `Run`",
     ),
     (

@@ -4,7 +4,8 @@
 //! what was read, gradient of the weights) that went into them. On one thread of a quiet machine:
 //!
 //! ```sh
-//! cargo run --release --workspace --example recurrent_speed
+//! cargo build --release --workspace --example recurrent_speed
+//! target/release/examples/recurrent_speed
 //! ```
 #![expect(clippy::print_stdout, reason = "the table is the purpose")]
 

@@ -28,7 +28,7 @@ use burn::tensor::Tensor;
 use burn::tensor::activation::relu;
 
 use crate::device::is_fused;
-use crate::flex::{tensor, values};
+use crate::flex::{tensor, values, values_mut};
 use crate::instruction_set::instruction_set;
 use crate::vector::{Kernel, Simd, dispatch};
 
@@ -134,17 +134,17 @@ impl BackwardStep<Flex, 3> for Linear {
     type State = Saved;
 
     fn backward(self, ops: Ops<Saved, 3>, gradients: &mut Gradients, _checkpointer: &mut Checkpointer) {
-        let gradient = gradients.consume::<Flex>(&ops.node).to_contiguous();
+        let mut gradient = gradients.consume::<Flex>(&ops.node).to_contiguous();
         let Saved { inputs, weight, bias, rectified } = &ops.state;
         let (inputs_values, columns) = (values(inputs), values(bias).len());
         let width = values(weight).len() / columns;
         let mut d_bias = vec![0.0; columns];
-        let output = rectified.as_ref().map(values);
-        let mut passed = vec![0.0; output.map_or(0, <[f32]>::len)];
-        let of_activation =
-            OfActivation { gradient: values(&gradient), output, passed: &mut passed, d_bias: &mut d_bias };
-        dispatch(instruction_set(), of_activation);
-        let gradient = if output.is_some() { &passed } else { values(&gradient) };
+        if let Some(output) = rectified {
+            let kernel = Rectified { gradient: values_mut(&mut gradient), output: values(output) };
+            dispatch(instruction_set(), kernel);
+        }
+        let gradient = values(&gradient);
+        dispatch(instruction_set(), SumOverRows { rows: gradient, sum: &mut d_bias });
         let rows = gradient.len() / columns;
         let by_rows = |values, columns| Matrix { values, stride: columns, transposed: false };
         let [of_inputs, of_weight, of_bias] = ops.parents;
@@ -198,34 +198,33 @@ fn forward(
 /// Rows of the result that are computed at a time.
 const BLOCK_ROWS: usize = 256;
 
-/// The gradient before the activation, and its sum over rows.
-struct OfActivation<'a> {
-    gradient: &'a [f32],
-    /// What the rectifier returned, if there was one.
-    output: Option<&'a [f32]>,
-    /// The gradient where the rectifier passed it on, if there was one.
-    passed: &'a mut [f32],
-    d_bias: &'a mut [f32],
+/// The gradient before the rectifier, in place of that after it.
+struct Rectified<'a> {
+    gradient: &'a mut [f32],
+    /// What the rectifier returned.
+    output: &'a [f32],
 }
 
-impl Kernel for OfActivation<'_> {
+impl Kernel for Rectified<'_> {
     #[inline(always)]
     fn run<S: Simd, const R: usize>(self, _: S) {
-        let columns = self.d_bias.len();
-        let rows = self.gradient.chunks_exact(columns);
-        let Some(output) = self.output else {
-            for row in rows {
-                for (sum, d) in self.d_bias.iter_mut().zip(row) {
-                    *sum += d;
-                }
-            }
-            return;
-        };
-        let rectified = output.chunks_exact(columns).zip(self.passed.chunks_exact_mut(columns));
-        for (row, (output, passed)) in rows.zip(rectified) {
-            for (((sum, d), y), passed) in self.d_bias.iter_mut().zip(row).zip(output).zip(passed) {
-                *passed = if *y > 0.0 { *d } else { 0.0 };
-                *sum += *passed;
+        for (d, y) in self.gradient.iter_mut().zip(self.output) {
+            *d = if *y > 0.0 { *d } else { 0.0 };
+        }
+    }
+}
+
+struct SumOverRows<'a> {
+    rows: &'a [f32],
+    sum: &'a mut [f32],
+}
+
+impl Kernel for SumOverRows<'_> {
+    #[inline(always)]
+    fn run<S: Simd, const R: usize>(self, _: S) {
+        for row in self.rows.chunks_exact(self.sum.len()) {
+            for (sum, number) in self.sum.iter_mut().zip(row) {
+                *sum += number;
             }
         }
     }
