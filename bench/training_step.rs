@@ -24,7 +24,7 @@ use training::TrainingConfig;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Characters of the corpus of `experiments/lstm-vs-transformer.toml`.
-const SYMBOLS: usize = 65;
+const SYMBOLS: u32 = 65;
 
 fn main() -> anyhow::Result<()> {
     let arm = std::env::args().nth(1).unwrap_or_default();
@@ -64,7 +64,7 @@ struct State {
 impl NextSymbol {
     fn new(size: usize, time: usize) -> Self {
         let mut random = Random::new(0, Stream::Order);
-        let mut symbols = || (0..size * time).map(|_| random.below(SYMBOLS as u32)).collect::<Vec<u32>>();
+        let mut symbols = || (0..size * time).map(|_| random.below(SYMBOLS)).collect::<Vec<u32>>();
         let batch = Batch {
             size,
             time,
@@ -107,8 +107,8 @@ impl Task for NextSymbol {
 
     fn interface(&self) -> Interface {
         Interface {
-            inputs: InputKind::Tokens { vocabulary: SYMBOLS },
-            outputs: SYMBOLS,
+            inputs: InputKind::Tokens { vocabulary: SYMBOLS as usize },
+            outputs: SYMBOLS as usize,
             loss: LossKind::CrossEntropy,
             maximum_time: self.batch.time,
         }

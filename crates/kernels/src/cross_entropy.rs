@@ -217,9 +217,9 @@ mod tests {
 
     #[test]
     fn fused_equals_composed_at_every_awkward_width_and_in_a_sum() {
-        for (rows, width) in [(1, 1), (1, 2), (3, 15), (5, 16), (2, 17), (7, 33), (4, 65), (2, 100)] {
-            let classes: Vec<u32> = (0..rows).map(|row| (5 * row + 1) % width as u32).collect();
-            let logits = noise(classes.len() * width);
+        for (rows, width) in [(1_u32, 1_u32), (1, 2), (3, 15), (5, 16), (2, 17), (7, 33), (4, 65), (2, 100)] {
+            let classes: Vec<u32> = (0..rows).map(|row| (5 * row + 1) % width).collect();
+            let logits = noise((rows * width) as usize);
             let expected = run(&logits, &classes, 3.0, COMPOSED);
             on_every_instruction_set(|| {
                 let found = run(&logits, &classes, 3.0, cross_entropy);
