@@ -42,7 +42,7 @@ lint: ## Check format and lints
 OTHER_TARGETS := aarch64-unknown-linux-gnu aarch64-apple-darwin
 check-targets: ## Check that kernels, training and models compile for other processors and systems
 	rustup target add $(OTHER_TARGETS)
-	@set -e; for target in $(OTHER_TARGETS); do cargo check --target $$target --package models --package data; done
+	@set -e; for target in $(OTHER_TARGETS); do cargo check --target $$target --package models; done
 
 audit: ## Check licences and origins of all dependencies (needs cargo-deny)
 	cargo deny --all-features check licenses bans sources
