@@ -1,7 +1,7 @@
 """Times seqlab itself: what it adds to the training within cells, two cells side by side, planning, reports and the first build.
 
 Writes bench/results/harness.csv: quantity, unit, value, detail; one row a repeat, of which readers take the median.
-Everything runs in a temporary folder with definitions of its own, whose cells last about five seconds each. The
+Everything runs in a temporary folder with definitions of its own, whose cells last some four to eight seconds each. The
 large table is that of results/lstm-vs-transformer under other seeds, sorted as seqlab sorts.
 
 Run through `make bench`. With `--first-build` it measures nothing but `cargo build --release` into an empty folder, which takes

@@ -125,7 +125,7 @@ def summary(steps, used):
         f"| Transformer at 1,024 positions, peak memory over PyTorch's | **{geometric_mean(of_peer):.2f}** | 1 "
         f"| {min(of_peer):.2f} to {max(of_peer):.2f} |"
     )
-    peak, shares = median([float(row["gflops"]) for row in table("gemm.csv")]), []
+    peak = median([float(row["gflops"]) for row in table("gemm.csv")])
     operations = collections.defaultdict(list)
     for row in table("recurrent-operations.csv"):
         operations[row["kind"], row["hidden"], row["time"]].append(float(row["gflops"]))
@@ -139,9 +139,10 @@ def summary(steps, used):
         "overhead of the harness": ("overhead of the harness", "5%", "{:.1%}"),
         "first build": ("first build, seconds", "420", "{:.0f}"),
     }
-    for quantity, (name, at_least, spelled) in of_harness.items():
-        if quantity in (found := harness()):
-            lines.append(f"| {name} | **{spelled.format(found[quantity][0])}** | {at_least} | |")
+    for quantity, (value, _) in harness().items():
+        if quantity in of_harness:
+            name, at_least, spelled = of_harness[quantity]
+            lines.append(f"| {name} | **{spelled.format(value)}** | {at_least} | |")
     return lines
 
 
@@ -241,7 +242,7 @@ def figure(steps):
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {bottom + 40}" font-family="Helvetica, Arial, sans-serif" '
         'font-size="12" fill="#222">',
         f'<rect width="{width}" height="{bottom + 40}" fill="#fff"/>',
-        f'<text x="16" y="22" font-size="15" font-weight="bold">A training step beside PyTorch, one thread</text>',
+        '<text x="16" y="22" font-size="15" font-weight="bold">A training step beside PyTorch, one thread</text>',
     ]
     legend = 16
     for positions in TIMES:
@@ -249,8 +250,8 @@ def figure(steps):
         svg.append(f'<text x="{legend + 15}" y="42">{positions:,} positions</text>')
         legend += 118
     for tick in [0.8, 1, 1.5, 2, 3, 4, 6, 8]:
-        colour, dash = ("#222", "") if tick == 1 else ("#ddd", "")
-        svg.append(f'<line x1="{x(tick):.1f}" x2="{x(tick):.1f}" y1="{top - 6}" y2="{bottom}" stroke="{colour}"{dash}/>')
+        colour = "#222" if tick == 1 else "#ddd"
+        svg.append(f'<line x1="{x(tick):.1f}" x2="{x(tick):.1f}" y1="{top - 6}" y2="{bottom}" stroke="{colour}"/>')
         svg.append(f'<text x="{x(tick):.1f}" y="{bottom + 16}" text-anchor="middle">{tick}×</text>')
     svg.append(f'<text x="{(left + right) / 2:.0f}" y="{bottom + 34}" text-anchor="middle">times as fast as PyTorch eager</text>')
     for index, (model, size) in enumerate(rows):

@@ -8,33 +8,20 @@ use std::fmt::Write;
 use std::path::Path;
 
 use data::{Corpora, TASKS, TaskEntry};
-use experiment::{Code, Host, Machine, Workspace, compute};
+use experiment::{Code, Host, Workspace, compute};
 use models::{MODELS, ModelEntry};
 use record::Settings;
 use record::cell::{Cell, Component, Outcome, SCHEMA, Size};
 use record::claims::Register;
 use record::spelled::spell;
-use sequence::{Random, Stopwatch, Stream};
+use sequence::{Random, Stream};
 use serde_json::{Value, json};
 
-use crate::support;
+use crate::support::{self, Stopped};
 
 const HEADER: &str = "cell,value";
 /// Another processor may round differently, and 20 updates amplify that a little.
 const TOLERANCE: f64 = 1e-4;
-
-struct Stopped;
-
-impl Stopwatch for Stopped {
-    fn wall_seconds(&self) -> f64 {
-        0.0
-    }
-    fn processor_seconds(&self) -> f64 {
-        0.0
-    }
-}
-
-impl Machine for Stopped {}
 
 fn corpora() -> Corpora {
     Corpora { search: Vec::new(), cache: support::root().join("nowhere") }

@@ -6,11 +6,11 @@ use std::path::Path;
 
 use data::Corpora;
 use models::Size;
-use sequence::{Budget, Dataset, Run, StopRule, Stopwatch};
+use sequence::{Budget, Dataset, Run, StopRule};
 use serde_json::{Value, json};
 use training::TrainingConfig;
 
-use crate::support::Project;
+use crate::support::{Project, Stopped};
 
 const UPDATES: u64 = 20;
 /// Updates whose mean loss is compared.
@@ -19,17 +19,6 @@ const APART: u64 = 5;
 const TOLERANCE: f64 = 1e-5;
 const FLEX: &str = "flex";
 const TCH: &str = "tch";
-
-struct Stopped;
-
-impl Stopwatch for Stopped {
-    fn wall_seconds(&self) -> f64 {
-        0.0
-    }
-    fn processor_seconds(&self) -> f64 {
-        0.0
-    }
-}
 
 /// Training losses on recall over 20 positions, without dropout.
 fn losses(model: &str, settings: &Value, device: &str, seed: u64) -> Vec<f64> {

@@ -4,7 +4,23 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use experiment::Machine;
+use sequence::Stopwatch;
 use tempfile::TempDir;
+
+/// A clock that stands still.
+pub(crate) struct Stopped;
+
+impl Stopwatch for Stopped {
+    fn wall_seconds(&self) -> f64 {
+        0.0
+    }
+    fn processor_seconds(&self) -> f64 {
+        0.0
+    }
+}
+
+impl Machine for Stopped {}
 
 /// The folder of this repository.
 pub(crate) fn root() -> &'static Path {

@@ -41,15 +41,20 @@ pub fn cross_entropy(logits: Tensor<2>, classes: Vec<u32>) -> Tensor<1> {
     let largest = classes.iter().max().map_or(0, |&class| class as usize);
     assert!(largest < width, "class {largest} of {width} logits");
     if !is_fused(&logits) {
-        let classes: Vec<i64> = classes.into_iter().map(i64::from).collect();
-        let classes = TensorData::new(classes, [rows, 1]);
-        let classes = Tensor::<2, Int>::from_data(classes, &logits.device());
-        return log_softmax(logits, 1).gather(1, classes).mean().neg();
+        return composed(logits, classes);
     }
     Tensor::from_dispatch(<Dispatch as CrossEntropyBackend>::fused_cross_entropy(
         logits.into_dispatch(),
         classes,
     ))
+}
+
+/// The same of ordinary operations.
+fn composed(logits: Tensor<2>, classes: Vec<u32>) -> Tensor<1> {
+    let shape = [classes.len(), 1];
+    let classes: Vec<i64> = classes.into_iter().map(i64::from).collect();
+    let classes = Tensor::<2, Int>::from_data(TensorData::new(classes, shape), &logits.device());
+    log_softmax(logits, 1).gather(1, classes).mean().neg()
 }
 
 /// Backends with the operation.
@@ -169,13 +174,6 @@ mod tests {
     use crate::instruction_set::on_every_instruction_set;
 
     type Loss = fn(Tensor<2>, Vec<u32>) -> Tensor<1>;
-    /// As on other devices.
-    const COMPOSED: Loss = |logits, classes| {
-        let classes: Vec<i64> = classes.into_iter().map(i64::from).collect();
-        let shape = [classes.len(), 1];
-        let classes = Tensor::<2, Int>::from_data(TensorData::new(classes, shape), &logits.device());
-        log_softmax(logits, 1).gather(1, classes).mean().neg()
-    };
 
     /// The loss, and its gradient times `factor`.
     fn run(logits: &[f32], classes: &[u32], factor: f32, loss: Loss) -> (f32, Vec<f32>) {
@@ -212,7 +210,7 @@ mod tests {
         on_every_instruction_set(|| {
             assert_close(&run(&list("logits"), &classes, 1.0, cross_entropy), &expected, "fused");
         });
-        assert_close(&run(&list("logits"), &classes, 1.0, COMPOSED), &expected, "composed");
+        assert_close(&run(&list("logits"), &classes, 1.0, composed), &expected, "composed");
     }
 
     #[test]
@@ -220,7 +218,7 @@ mod tests {
         for (rows, width) in [(1_u32, 1_u32), (1, 2), (3, 15), (5, 16), (2, 17), (7, 33), (4, 65), (2, 100)] {
             let classes: Vec<u32> = (0..rows).map(|row| (5 * row + 1) % width).collect();
             let logits = noise((rows * width) as usize);
-            let expected = run(&logits, &classes, 3.0, COMPOSED);
+            let expected = run(&logits, &classes, 3.0, composed);
             on_every_instruction_set(|| {
                 let found = run(&logits, &classes, 3.0, cross_entropy);
                 assert_close(&found, &expected, &format!("{rows} x {width}"));

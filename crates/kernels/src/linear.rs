@@ -415,7 +415,7 @@ mod tests {
         }
     }
 
-    /// The largest difference between a gradient and central differences of step 1/64, relative to 1 + its size.
+    /// The largest difference between a gradient and central differences of step 1/1024, relative to 1 + its size.
     fn largest_difference(case: &Case, activation: Activation, gradients: &[Vec<f32>]) -> f64 {
         let loss = |case: &Case| -> f64 {
             let output = &run(case, activation, linear)[0];

@@ -1,8 +1,8 @@
 //! The time of one training step: forward, backward and update, at the task's batch and length.
 //!
-//! Seconds are those of the processor. One cell is one repeat, so that repeats of all arms can run in random order. A repeat is clean if this process had
-//! its processor to itself and the rest of the machine was nearly idle; one that is not is tried again, and if none is,
-//! the cell has no time. Drawing the batch is not part of the step.
+//! Seconds are those of the processor. One cell is one repeat, so that repeats of all arms can run in random order. A
+//! repeat is clean if this process had its processor to itself and the rest of the machine was nearly idle; one that is
+//! not is tried again, and if none is, the cell has no time. Drawing the batch is not part of the step.
 
 use std::sync::Mutex;
 

@@ -212,7 +212,10 @@ fn augmented(layer: &Layer, parameters: Parameters) -> Vec<f32> {
 }
 
 /// One compilation of the kernels for each instruction set.
-#[expect(unsafe_code, reason = "calling a function compiled for more features than the crate")]
+#[cfg_attr(
+    target_arch = "x86_64",
+    expect(unsafe_code, reason = "calling a function compiled for more features than the crate")
+)]
 mod entry {
     #[cfg(target_arch = "x86_64")]
     use super::{Avx2, Avx512};
