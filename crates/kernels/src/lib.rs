@@ -5,6 +5,7 @@
 //! - [`layer_norm`]: layer normalisation.
 //! - [`linear`]: a linear map with its bias and, if wanted, the rectifier.
 //! - [`cross_entropy`]: the loss of a classifier, softmax included.
+//! - [`rows`]: rows of a table by their numbers, as in an embedding.
 //! - [`float_mode`]: the one scoped guard that flushes denormal numbers to zero.
 //! - [`instruction_set`]: which vector instructions the fused implementations use.
 //!
@@ -20,4 +21,5 @@ pub mod instruction_set;
 pub mod layer_norm;
 pub mod linear;
 pub mod recurrent;
+pub mod rows;
 mod vector;
