@@ -244,7 +244,8 @@ fn difference(
     budget: Option<BudgetKind>,
     level: f64,
 ) -> Result<Effect, String> {
-    let Part::Difference { task, metric, split, against, constant, side, margin, scale, .. } = part else {
+    let Part::Difference { task, metric, split, against, constant, times, side, margin, scale, .. } = part
+    else {
         unreachable!("only differences come here")
     };
     let at_budget = match budget {
@@ -265,6 +266,10 @@ fn difference(
         Some(model) => Measured::of(tables, &query(model), split),
         None => Measured::Constant(*constant),
     };
+    if *scale == Scale::Ratio && !(left_values.all_positive() && right_values.all_positive()) {
+        return Err(format!("`{at_budget}` is not positive everywhere, and has no ratio there"));
+    }
+    let right_values = right_values.times(*times);
     let pairs = left_values.pair(&right_values, transform).map_err(|missing| {
         let sides = right.map_or(left.to_owned(), |right| format!("{left} and {right}"));
         format!("{missing} of `{at_budget}` on {task} for {sides} at {} (split {split})", place_name(place))
@@ -420,6 +425,30 @@ impl Measured {
         } else {
             Self::Seeds(seeds)
         }
+    }
+
+    fn values(&self) -> Vec<f64> {
+        match self {
+            Self::Seeds(seeds) => seeds.values().map(|(value, _)| *value).collect(),
+            Self::Blocks(seeds) => seeds.values().flat_map(BTreeMap::values).copied().collect(),
+            Self::Constant(value) => vec![*value],
+        }
+    }
+
+    fn all_positive(&self) -> bool {
+        self.values().into_iter().all(|value| value > 0.0)
+    }
+
+    /// All values times a factor.
+    fn times(mut self, factor: f64) -> Self {
+        match &mut self {
+            Self::Seeds(seeds) => seeds.values_mut().for_each(|(value, _)| *value *= factor),
+            Self::Blocks(seeds) => {
+                seeds.values_mut().flat_map(BTreeMap::values_mut).for_each(|value| *value *= factor);
+            }
+            Self::Constant(value) => *value *= factor,
+        }
+        self
     }
 
     /// Differences `[seed][block]` on a scale, over the seeds and blocks that both sides have.

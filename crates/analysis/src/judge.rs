@@ -207,11 +207,14 @@ fn because(parts: &[PartVerdict], whole: &Verdict) -> String {
 fn unit(part: &Part) -> String {
     match part {
         Part::SolveRate { .. } => "fraction of seeds that solve the task".to_owned(),
-        Part::Difference { metric, split, scale, against, .. } => {
+        Part::Difference { metric, split, scale, against, times, .. } => {
             let on = if split == "test" { String::new() } else { format!(" on {split}") };
             match (scale, against.is_empty()) {
                 (Scale::Difference, true) => format!("{metric}{on} above the constant"),
                 (Scale::Difference, false) => format!("difference in {metric}{on}"),
+                (Scale::Ratio, _) if *times != 1.0 => {
+                    format!("ratio of {metric}{on} to {} times the other", significant(*times))
+                }
                 (Scale::Ratio, _) => format!("ratio of {metric}{on}"),
             }
         }

@@ -34,13 +34,13 @@ use crate::architecture::nearest;
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub(crate) struct CausalConvolution {
     /// Values a position inside the layers, unless a number of parameters is requested.
-    channels: usize,
+    pub(crate) channels: usize,
     /// Layers.
-    layers: usize,
+    pub(crate) layers: usize,
     /// Positions that a layer reads, the current one included.
-    kernel: usize,
+    pub(crate) kernel: usize,
     /// How many times further apart these positions are than in the layer before: 1 keeps them adjacent, 2 doubles.
-    dilation_base: usize,
+    pub(crate) dilation_base: usize,
 }
 
 impl Default for CausalConvolution {
@@ -164,7 +164,7 @@ impl Convolution {
         let mut sum = self.current.forward(inputs.clone()).reshape([batch, time, channels]);
         for (tap, delay) in self.delayed_taps(dilation, time) {
             let product = tap.forward(inputs.clone()).reshape([batch, time, channels]);
-            let zeros = Tensor::zeros([batch, delay, channels], &product.device());
+            let zeros = Tensor::zeros([batch, delay, channels], (&product.device(), product.dtype()));
             sum = sum + Tensor::cat(vec![zeros, product.narrow(1, 0, time - delay)], 1);
         }
         sum

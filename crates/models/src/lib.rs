@@ -17,6 +17,8 @@ mod transformer;
 #[cfg(test)]
 mod conformance;
 #[cfg(test)]
+mod input_gradients;
+#[cfg(test)]
 mod torch_fixtures;
 
 pub use architecture::{Architecture, nearest};
@@ -25,7 +27,7 @@ pub use floors::{Constant, ConstantConfig, Uniform, UniformConfig};
 pub use gru::Gru;
 pub use lstm::{ForgetBias, Lstm};
 pub use n_gram::{Counts, NGram, NGramConfig, Smoothing};
-pub use rnn::{Rnn, RnnInitialisation};
+pub use rnn::{Rnn, RnnActivation, RnnInitialisation};
 pub use transformer::{NormPlacement, PositionEncoding, Transformer};
 
 use sequence::{LearnError, Learner};

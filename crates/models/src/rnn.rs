@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Elman 1990. With `identity-relu`, max(0, .) takes the place of tanh and U starts as the identity (Le, Jaitly and Hinton
-//! 2015).
+//! 2015). Without a squashing function and with a rotation for U it is the network of the closed forms.
 
 use kernels::recurrent::CellKind;
 use sequence::Interface;
@@ -27,6 +27,23 @@ pub struct Rnn {
     pub layers: usize,
     /// How the recurrent weights start.
     pub initialisation: RnnInitialisation,
+    /// What the initial recurrent weights are multiplied by: their spectral radius where they are orthogonal.
+    pub radius: f32,
+    /// What squashes the state, if not what goes with the initialisation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub activation: Option<RnnActivation>,
+}
+
+/// What squashes the state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RnnActivation {
+    /// The hyperbolic tangent.
+    Tanh,
+    /// max(0, .).
+    Relu,
+    /// Nothing: a network whose gradients have a closed form, and which cannot learn anything that is not linear.
+    Linear,
 }
 
 /// How the recurrent weights start.
@@ -37,6 +54,9 @@ pub enum RnnInitialisation {
     Uniform,
     /// Recurrent weights orthogonal, biases 0, the rest as in `Uniform` (Saxe et al. 2014).
     Orthogonal,
+    /// Recurrent weights orthogonal, input weights the identity, biases 0, so that a linear network of any radius r hands
+    /// back over n steps exactly r^n of a gradient; only where there are as many units as inputs.
+    Rotation,
     /// Rectified units; recurrent weights the identity, biases 0, input weights normal with standard deviation 0.001 (Le,
     /// Jaitly and Hinton 2015).
     IdentityRelu,
@@ -44,7 +64,13 @@ pub enum RnnInitialisation {
 
 impl Default for Rnn {
     fn default() -> Self {
-        Self { hidden: 64, layers: 1, initialisation: RnnInitialisation::Orthogonal }
+        Self {
+            hidden: 64,
+            layers: 1,
+            initialisation: RnnInitialisation::Orthogonal,
+            radius: 1.0,
+            activation: None,
+        }
     }
 }
 
@@ -57,7 +83,12 @@ impl Architecture for Rnn {
     type Body = RecurrentBody;
 
     fn check(&self) -> Result<(), String> {
-        check(self.hidden, self.layers)
+        check(self.hidden, self.layers)?;
+        if self.radius.is_finite() && self.radius >= 0.0 {
+            Ok(())
+        } else {
+            Err(format!("`radius` = {} must be a number from 0", self.radius))
+        }
     }
 
     fn body_parameters(&self, width: usize) -> usize {
@@ -72,9 +103,10 @@ impl Architecture for Rnn {
     fn init(&self, width: usize, _: &Interface, initialiser: &mut Initialiser) -> RecurrentBody {
         let hidden = self.hidden;
         let bound = 1.0 / (hidden as f32).sqrt();
-        let kind = match self.initialisation {
-            RnnInitialisation::Uniform | RnnInitialisation::Orthogonal => CellKind::Tanh,
-            RnnInitialisation::IdentityRelu => CellKind::Relu,
+        let kind = match (self.activation, self.initialisation) {
+            (Some(RnnActivation::Linear), _) => CellKind::Linear,
+            (Some(RnnActivation::Relu), _) | (None, RnnInitialisation::IdentityRelu) => CellKind::Relu,
+            _ => CellKind::Tanh,
         };
         RecurrentBody::new(kind, width, hidden, self.layers, initialiser, |inputs, initialiser| {
             let (input, recurrent, bias) = match self.initialisation {
@@ -88,12 +120,19 @@ impl Architecture for Rnn {
                     initialiser.orthogonal_blocks(hidden, 1),
                     initialiser.constant([hidden], 0.0),
                 ),
+                RnnInitialisation::Rotation => (
+                    initialiser.identity(hidden),
+                    initialiser.orthogonal_blocks(hidden, 1),
+                    initialiser.constant([hidden], 0.0),
+                ),
                 RnnInitialisation::IdentityRelu => (
                     initialiser.normal([inputs, hidden], 0.001),
                     initialiser.identity(hidden),
                     initialiser.constant([hidden], 0.0),
                 ),
             };
+            let recurrent =
+                if self.radius == 1.0 { recurrent } else { recurrent.map(|weights| weights * self.radius) };
             RecurrentLayer { input, recurrent, bias, recurrent_bias: None }
         })
     }

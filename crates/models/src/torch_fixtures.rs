@@ -108,7 +108,7 @@ fn transformer(norm: NormPlacement, causal: bool) -> Transformer {
 
 #[test]
 fn simple_recurrent_networks() {
-    let rnn = |initialisation| Rnn { hidden: HIDDEN, layers: 2, initialisation };
+    let rnn = |initialisation| Rnn { hidden: HIDDEN, layers: 2, initialisation, ..Rnn::default() };
     compare(&rnn(RnnInitialisation::Uniform), include_str!("../fixtures/rnn-tanh.json"));
     compare(&rnn(RnnInitialisation::IdentityRelu), include_str!("../fixtures/rnn-relu.json"));
 }

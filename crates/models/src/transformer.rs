@@ -261,8 +261,8 @@ impl TransformerBody {
         match (self.settings.position, &self.positions) {
             (PositionEncoding::Sinusoidal, _) => {
                 let table = TensorData::new(sinusoids(time, d), [1, time, d]);
-                let table = Tensor::from_data(table, &hidden.device());
-                hidden + table
+                let table = Tensor::<3>::from_data(table, &hidden.device());
+                hidden.clone() + table.cast(hidden.dtype())
             }
             (PositionEncoding::Learned, Some(table)) => {
                 let table = table.val();

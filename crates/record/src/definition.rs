@@ -403,6 +403,9 @@ pub enum Part {
         /// A constant on the right, where there are no models.
         #[serde(default)]
         constant: f64,
+        /// What the right is multiplied by: with 3 on a scale of ratios, the left is compared with three times the right.
+        #[serde(default = "once", skip_serializing_if = "is_once")]
+        times: f64,
         /// Regimes.
         #[serde(default)]
         at: std::collections::BTreeMap<String, Vec<Value>>,
@@ -432,6 +435,15 @@ pub enum Part {
         /// How many times faster, at least.
         margin: f64,
     },
+}
+
+fn once() -> f64 {
+    1.0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_once(times: &f64) -> bool {
+    *times == 1.0
 }
 
 fn test() -> String {
@@ -475,6 +487,9 @@ impl Part {
     fn check_numbers(&self) -> Result<(), String> {
         let (key, value, sound) = match self {
             Self::SolveRate { rate, .. } => ("rate", *rate, *rate > 0.0 && *rate < 1.0),
+            Self::Difference { times, .. } if !(*times > 0.0 && times.is_finite()) => {
+                return Err(format!("`times` = {times}: must be more than 0"));
+            }
             Self::Difference { scale: Scale::Ratio, margin, .. } | Self::StepTime { margin, .. } => {
                 ("margin", *margin, *margin >= 1.0)
             }

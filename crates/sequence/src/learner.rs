@@ -153,6 +153,14 @@ pub trait Predictor {
     /// All parameters. For a counting model, the stored counts.
     fn total_parameters(&self) -> usize;
 
+    /// How much each embedded input moves the last state: Euclidean norms of the gradient by the inputs, `[size, time]`, of
+    /// the product of each sequence's last hidden state with one random direction drawn from `seed`. The inputs are
+    /// multiplied by `scale` before the body reads them. All in double precision, so that no gradient underflows. `None` for
+    /// a model without gradients.
+    fn input_gradients(&self, _batch: &Batch, _scale: f64, _seed: u64) -> Option<Vec<f64>> {
+        None
+    }
+
     /// The model as a density over text, if it is one.
     fn density(&self) -> Option<&dyn Density> {
         None

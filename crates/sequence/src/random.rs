@@ -24,6 +24,8 @@ pub enum Stream {
     Sampling,
     /// The order of things that are measured.
     Order,
+    /// The direction in which a state is probed.
+    Probe,
 }
 
 impl Stream {
@@ -36,6 +38,7 @@ impl Stream {
             Stream::Dropout(update) => (5, update),
             Stream::Sampling => (6, 0),
             Stream::Order => (7, 0),
+            Stream::Probe => (8, 0),
         }
     }
 }

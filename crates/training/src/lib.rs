@@ -17,6 +17,7 @@ mod memory;
 mod network;
 mod optimisation;
 mod predictor;
+mod probe;
 
 #[cfg(test)]
 mod test_support;

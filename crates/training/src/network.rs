@@ -5,11 +5,13 @@ use std::cell::RefCell;
 
 use burn::module::{Module, ModuleDisplay};
 use burn::nn::{Embedding, Linear};
-use burn::tensor::{Int, Tensor, TensorData};
+use burn::tensor::{Tensor, TensorData};
 use kernels::linear::{Activation, linear};
+use kernels::rows::rows;
 use sequence::{Batch, InputKind, Inputs, Interface, LossKind, Random, Stream};
 
 use crate::loss::mean_loss;
+use crate::probe::input_gradients;
 use crate::{Initialiser, TrainingConfig};
 
 /// A map from embedded inputs to hidden states, the part in which models differ.
@@ -101,6 +103,11 @@ pub trait Network: Module + 'static {
         mean_loss(kind, self.outputs(batch, Positions::Supervised, context), batch)
     }
 
+    /// See [`sequence::Predictor::input_gradients`].
+    fn input_gradients(&self, _batch: &Batch, _scale: f64, _direction: &Random) -> Option<Vec<f64>> {
+        None
+    }
+
     /// Parameters of the body, embedding and read-out excluded.
     fn body_parameters(&self) -> usize;
 
@@ -146,17 +153,16 @@ impl<B: Body> SequenceNetwork<B> {
     }
 
     /// The embedded inputs, `[batch, time, width]`.
-    fn embed(&self, batch: &Batch) -> Tensor<3> {
-        let device = self.read_out.weight.device();
-        let shape = [batch.size, batch.time];
+    pub fn embed(&self, batch: &Batch) -> Tensor<3> {
         match (&self.input, &batch.inputs) {
             (InputLayer::Tokens(table), Inputs::Tokens(tokens)) => {
-                let tokens: Vec<i64> = tokens.iter().map(|&token| i64::from(token)).collect();
-                table.forward(Tensor::<2, Int>::from_data(TensorData::new(tokens, shape), &device))
+                let width = table.weight.dims()[1];
+                rows(table.weight.val(), tokens.clone()).reshape([batch.size, batch.time, width])
             }
             (InputLayer::Features(linear), Inputs::Features { width, values }) => {
                 let data = TensorData::new(values.clone(), [batch.size, batch.time, *width]);
-                mapped(linear, Tensor::<3>::from_data(data, &device), Activation::None)
+                let inputs = Tensor::<3>::from_data(data, &linear.weight.device());
+                mapped(linear, inputs, Activation::None)
             }
             _ => unreachable!("a task's batches have the kind of inputs that its interface says"),
         }
@@ -169,12 +175,14 @@ impl<B: Body> Network for SequenceNetwork<B> {
         let [size, time, width] = hidden.dims();
         let mut hidden = hidden.reshape([size * time, width]);
         if positions == Positions::Supervised && batch.supervised() < size * time {
-            let supervised: Vec<i64> =
-                (0_i64..).zip(&batch.loss_mask).filter(|(_, counts)| **counts).map(|(at, _)| at).collect();
-            let indices = TensorData::new(supervised, [batch.supervised()]);
-            hidden = hidden.clone().select(0, Tensor::<1, Int>::from_data(indices, &hidden.device()));
+            let supervised = (0..).zip(&batch.loss_mask).filter(|(_, counts)| **counts);
+            hidden = rows(hidden, supervised.map(|(at, _)| at).collect());
         }
         mapped(&self.read_out, hidden, Activation::None)
+    }
+
+    fn input_gradients(&self, batch: &Batch, scale: f64, direction: &Random) -> Option<Vec<f64>> {
+        Some(input_gradients(&self.body, self.embed(batch), scale, &batch.lengths, direction.clone()))
     }
 
     fn body_parameters(&self) -> usize {
@@ -194,6 +202,7 @@ impl<B: Body> Network for SequenceNetwork<B> {
 
 #[cfg(test)]
 mod tests {
+    use burn::tensor::Int;
     use sequence::{Dataset, StopRule, Targets, Task};
 
     use super::*;

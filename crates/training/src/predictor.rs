@@ -4,7 +4,9 @@ use std::ops::Range;
 
 use burn::tensor::Tensor;
 use burn::tensor::activation::log_softmax;
-use sequence::{Batch, Density, InputKind, Inputs, Interface, LossKind, Predictions, Predictor, Targets};
+use sequence::{
+    Batch, Density, InputKind, Inputs, Interface, LossKind, Predictions, Predictor, Random, Stream, Targets,
+};
 
 use crate::{BodyContext, Network, Positions};
 
@@ -81,6 +83,10 @@ impl<N: Network> Predictor for NetworkPredictor<N> {
 
     fn total_parameters(&self) -> usize {
         self.network.num_params()
+    }
+
+    fn input_gradients(&self, batch: &Batch, scale: f64, seed: u64) -> Option<Vec<f64>> {
+        self.network.input_gradients(batch, scale, &Random::new(seed, Stream::Probe))
     }
 
     fn density(&self) -> Option<&dyn Density> {

@@ -16,6 +16,7 @@ use crate::facts::Facts;
 use crate::machine::Machine;
 use crate::settings::{complete, parse, resolve, table};
 
+mod gradient_by_lag;
 mod staircase;
 mod step_time;
 mod train;
@@ -23,7 +24,8 @@ mod train;
 pub(crate) use staircase::{LADDER, RATES};
 
 /// All measurements.
-pub static MEASUREMENTS: &[MeasurementEntry] = &[train::ENTRY, staircase::ENTRY, step_time::ENTRY];
+pub static MEASUREMENTS: &[MeasurementEntry] =
+    &[train::ENTRY, staircase::ENTRY, gradient_by_lag::ENTRY, step_time::ENTRY];
 
 /// The measurement of that name.
 #[must_use]

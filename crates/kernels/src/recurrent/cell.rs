@@ -12,6 +12,8 @@ pub enum CellKind {
     Tanh,
     /// Simple recurrence with the rectifier (Le, Jaitly and Hinton 2015).
     Relu,
+    /// Simple recurrence without a squashing function, whose gradients have a closed form.
+    Linear,
     /// Long short-term memory with a forget gate (Hochreiter and Schmidhuber 1997; Gers et al. 2000).
     Lstm,
     /// Gated recurrent unit, the reset gate applied after the product (Cho et al. 2014, as in cuDNN).
@@ -24,7 +26,7 @@ impl CellKind {
     #[must_use]
     pub const fn gates(self) -> usize {
         match self {
-            Self::Tanh | Self::Relu => 1,
+            Self::Tanh | Self::Relu | Self::Linear => 1,
             Self::Lstm => 4,
             Self::Gru => 3,
         }
@@ -34,7 +36,7 @@ impl CellKind {
     /// candidate, which the reset gate keeps apart.
     pub(super) const fn rows(self) -> usize {
         match self {
-            Self::Tanh | Self::Relu => 1,
+            Self::Tanh | Self::Relu | Self::Linear => 1,
             Self::Lstm | Self::Gru => 4,
         }
     }
@@ -45,13 +47,17 @@ impl CellKind {
 pub(super) fn simple<V: Vector>(kind: CellKind, gates: &mut [f32], hidden: &mut [f32]) {
     for at in (0..hidden.len()).step_by(V::WIDTH) {
         let z = V::load(gates, at);
-        let h = if kind == CellKind::Relu { z.rectified() } else { z.tanh() };
+        let h = match kind {
+            CellKind::Linear => z,
+            CellKind::Relu => z.rectified(),
+            _ => z.tanh(),
+        };
         h.store(gates, at);
         h.store(hidden, at);
     }
 }
 
-/// `dz = f'(z) dh`, with `f'` read off the state: `1 - h^2`, or whether `h` is positive.
+/// `dz = f'(z) dh`, with `f'` read off the state: `1 - h^2`, whether `h` is positive, or 1.
 #[inline(always)]
 pub(super) fn simple_backward<V: Vector>(
     kind: CellKind,
@@ -62,7 +68,11 @@ pub(super) fn simple_backward<V: Vector>(
     let one = V::splat(1.0);
     for at in (0..d_hidden.len()).step_by(V::WIDTH) {
         let (h, dh) = (V::load(gates, at), V::load(d_hidden, at));
-        let dz = if kind == CellKind::Relu { dh.where_positive(h) } else { dh * (one - h * h) };
+        let dz = match kind {
+            CellKind::Linear => dh,
+            CellKind::Relu => dh.where_positive(h),
+            _ => dh * (one - h * h),
+        };
         dz.store(d_gates, at);
         V::splat(0.0).store(d_hidden, at);
     }

@@ -36,6 +36,7 @@ pub fn recurrent_sequence_composed(
         hidden = match kind {
             CellKind::Tanh => (term + product).tanh(),
             CellKind::Relu => relu(term + product),
+            CellKind::Linear => term + product,
             CellKind::Lstm => {
                 let sum = term + product;
                 let (input, forget) = (sigmoid(gate(&sum, 0)), sigmoid(gate(&sum, 1)));
@@ -133,7 +134,7 @@ mod tests {
 
     #[test]
     fn fused_and_composed_agree() {
-        for kind in [CellKind::Tanh, CellKind::Relu, CellKind::Lstm, CellKind::Gru] {
+        for kind in [CellKind::Tanh, CellKind::Relu, CellKind::Linear, CellKind::Lstm, CellKind::Gru] {
             for sizes in [[1, 1, 1, 1], [1, 4, 2, 7], [5, 1, 3, 33], [17, 9, 4, 7]] {
                 for (optional, views) in [(false, false), (true, false), (true, true)] {
                     let composed = solve(recurrent_sequence_composed, kind, sizes, optional, views);

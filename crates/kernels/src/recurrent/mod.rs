@@ -8,7 +8,7 @@
 //!
 //! | kind | columns | forward |
 //! |---|---|---|
-//! | `Tanh`, `Relu` | `z` | `h_t = f(z)`, `z = x_t W_x + h_(t-1) W_h + b` |
+//! | `Tanh`, `Relu`, `Linear` | `z` | `h_t = f(z)`, `z = x_t W_x + h_(t-1) W_h + b`; linear: `f(z) = z` |
 //! | `Lstm` | `i, f, g, o` | `c_t = s(f) * c_(t-1) + s(i) * tanh(g)`, `h_t = s(o) * tanh(c_t)` |
 //! | `Gru` | `r, z, n` | `h_t = (1 - s(z)) * n_t + s(z) * h_(t-1)`, `n_t = tanh(a + s(r) * m)` |
 //!
@@ -19,7 +19,7 @@
 //! gradient that arrives for the output at `t` plus what the step after sends back. With `i, f, ..` now the
 //! activated gates:
 //!
-//! - simple: `dz = dh * (1 - h * h)`, or `dz = dh` where `h > 0` and else 0;
+//! - simple: `dz = dh * (1 - h * h)`, or `dz = dh` where `h > 0` and else 0, or `dz = dh`;
 //! - LSTM: `dc += dh * o * (1 - tanh(c)^2)`, `do = dh * tanh(c) * o * (1 - o)`, `di = dc * g * i * (1 - i)`,
 //!   `df = dc * c_(t-1) * f * (1 - f)`, `dg = dc * i * (1 - g^2)`, and `dc * f` goes to the step before;
 //! - GRU: `da = dh * (1 - z) * (1 - n^2)`, `dm = da * r`, `dr = da * m * r * (1 - r)`,
@@ -174,6 +174,7 @@ mod tests {
         let text = match kind {
             CellKind::Tanh => include_str!("../../fixtures/recurrent/tanh.json"),
             CellKind::Relu => include_str!("../../fixtures/recurrent/relu.json"),
+            CellKind::Linear => include_str!("../../fixtures/recurrent/linear.json"),
             CellKind::Lstm => include_str!("../../fixtures/recurrent/lstm.json"),
             CellKind::Gru => include_str!("../../fixtures/recurrent/gru.json"),
         };
@@ -262,7 +263,7 @@ mod tests {
 
     #[test]
     fn every_kind_equals_pytorch() {
-        for kind in [CellKind::Tanh, CellKind::Relu, CellKind::Lstm, CellKind::Gru] {
+        for kind in [CellKind::Tanh, CellKind::Relu, CellKind::Linear, CellKind::Lstm, CellKind::Gru] {
             compare_with_pytorch(recurrent_sequence, kind);
             compare_with_pytorch(recurrent_sequence_composed, kind);
         }

@@ -350,7 +350,7 @@ fn forward_chunk<V: Vector>(
         }
         let next = &mut after[state.clone()];
         match layer.kind {
-            CellKind::Tanh | CellKind::Relu => cell::simple::<V>(layer.kind, gates, next),
+            CellKind::Tanh | CellKind::Relu | CellKind::Linear => cell::simple::<V>(layer.kind, gates, next),
             CellKind::Lstm => {
                 let (cell, next_cell) = chunk.cells[t * hidden * V::WIDTH..].split_at_mut(hidden * V::WIDTH);
                 cell::lstm::<V>(gates, cell, next_cell, next);
@@ -465,7 +465,7 @@ fn backward_chunk<V: Vector>(
             (V::load(d_hidden, at) + V::load(upstream, at)).store(d_hidden, at);
         }
         match layer.kind {
-            CellKind::Tanh | CellKind::Relu => {
+            CellKind::Tanh | CellKind::Relu | CellKind::Linear => {
                 cell::simple_backward::<V>(layer.kind, gates, d_hidden, d_gates);
             }
             CellKind::Lstm => {
@@ -557,7 +557,8 @@ mod tests {
     use super::{Buffer, CellKind, Data, Gradients, InstructionSet, Layer, Parameters, backward, forward};
     use crate::recurrent::noise;
 
-    const KINDS: [CellKind; 4] = [CellKind::Tanh, CellKind::Relu, CellKind::Lstm, CellKind::Gru];
+    const KINDS: [CellKind; 5] =
+        [CellKind::Tanh, CellKind::Relu, CellKind::Linear, CellKind::Lstm, CellKind::Gru];
 
     fn supported() -> impl Iterator<Item = InstructionSet> {
         InstructionSet::ALL.into_iter().filter(|set| set.is_supported())

@@ -1,0 +1,51 @@
+//! Gradients of a body's inputs in double precision.
+//!
+//! In single precision the gradient of a plain recurrent network underflows after some fifty positions, and what is then
+//! fitted is the rounding. Here parameters and inputs are widened first, and the body runs on the ordinary operations that
+//! every fused one is tested against, without flushing anything to zero: gradients down to 1e-300 are what they are.
+
+use burn::module::{ModuleMapper, Param};
+use burn::tensor::{DType, Tensor, TensorData};
+use sequence::Random;
+
+use crate::{Body, BodyContext};
+
+/// Euclidean norms, `[batch, time]`, of the gradient by each of `inputs` `[batch, time, width]` of the product of each
+/// sequence's last hidden state with a random unit vector; the body reads `scale` times the inputs.
+pub(crate) fn input_gradients<B: Body>(
+    body: &B,
+    inputs: Tensor<3>,
+    scale: f64,
+    lengths: &[usize],
+    mut random: Random,
+) -> Vec<f64> {
+    let [batch, time, width] = inputs.dims();
+    let body = body.valid().map(&mut Widen);
+    let inputs = inputs.inner().cast(DType::F64).mul_scalar(scale).autodiff().require_grad();
+    let states = body.forward(inputs.clone(), &BodyContext::evaluation(lengths));
+
+    let direction: Vec<f64> = (0..width).map(|_| f64::from(random.normal())).collect();
+    let norm = direction.iter().map(|value| value * value).sum::<f64>().sqrt();
+    let mut directions = vec![0.0; batch * time * width];
+    for (sequence, &length) in lengths.iter().enumerate() {
+        let last = &mut directions[(sequence * time + length - 1) * width..][..width];
+        last.iter_mut().zip(&direction).for_each(|(slot, value)| *slot = value / norm);
+    }
+    let directions = Tensor::<3>::from_data(
+        TensorData::new(directions, [batch, time, width]),
+        (&states.device(), DType::F64),
+    );
+    let gradients = (states * directions).sum().backward();
+    let gradient = inputs.grad(&gradients).expect("the state depends on the inputs").into_data();
+    let values = gradient.as_slice::<f64>().expect("double precision, as the inputs");
+    values.chunks_exact(width).map(|row| row.iter().map(|value| value * value).sum::<f64>().sqrt()).collect()
+}
+
+/// Puts parameters into double precision where gradients can pass, without asking for their own.
+struct Widen;
+
+impl ModuleMapper for Widen {
+    fn map_float<const D: usize>(&mut self, parameter: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        parameter.map(|value| value.cast(DType::F64).autodiff().set_require_grad(false))
+    }
+}
