@@ -177,6 +177,7 @@ fn part() -> Value {
             "models": models, "combine": combine,
             "against": texts("Labels of the models on the right."),
             "constant": number("A constant on the right, where there are no models."),
+            "times": number("What the right is multiplied by: with 3 the left is compared with three times the right."),
             "at": at,
             "budgets": { "description": "Budgets at which both are read; each is a regime.", "type": "array",
                 "items": { "enum": ["updates", "multiply-adds", "seconds", "pytorch-seconds"] } },

@@ -217,6 +217,29 @@ fn differences_are_paired_and_oriented() {
 }
 
 #[test]
+fn the_right_can_be_multiplied_before_it_is_compared() {
+    let part = format!("{CLAIM}{DIFFERENCE}").replace("margin = 0.1", "margin = 0.1\ntimes = 3.0");
+    let ending = |part: &str, a: f64, b: f64| {
+        judged(part, &runs(&[accuracies("a", a), accuracies("b", b)])).parts[0].ending
+    };
+    // By hand: 0.9 - 3 x 0.2 is 0.3 and 0.9 - 3 x 0.4 is -0.3; the spread of 0.02 is tripled with it.
+    assert_eq!((ending(&part, 0.9, 0.2), ending(&part, 0.9, 0.4)), (Ending::Supported, Ending::Refuted));
+    let ratio = part.replace("margin = 0.1", "margin = 1.2\nscale = \"ratio\"");
+    assert_eq!((ending(&ratio, 0.9, 0.2), ending(&ratio, 0.9, 0.4)), (Ending::Supported, Ending::Refuted));
+    let verdict = judged(&ratio, &runs(&[accuracies("a", 0.9), accuracies("b", 0.2)]));
+    assert_eq!(verdict.parts[0].unit, "ratio of accuracy to 3.00 times the other");
+    assert!((verdict.parts[0].regimes[0].right - 0.63).abs() < 1e-9);
+}
+
+#[test]
+fn what_is_not_positive_has_no_ratio() {
+    let part = format!("{CLAIM}{DIFFERENCE}").replace("margin = 0.1", "margin = 1.2\nscale = \"ratio\"");
+    let verdict = judged(&part, &runs(&[accuracies("a", 0.9), accuracies("b", -0.01)]));
+    assert_eq!(verdict.ending, Ending::NotJudged);
+    assert!(verdict.because.contains("not positive everywhere"), "{}", verdict.because);
+}
+
+#[test]
 fn the_best_of_several_is_chosen_on_validation_never_on_test() {
     let part = format!("{CLAIM}{DIFFERENCE}")
         .replace("models = [\"a\"]", "models = [\"a\", \"b\"]")

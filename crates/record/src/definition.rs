@@ -985,6 +985,11 @@ rate = 0.5
             ("batch = 4", "", "missing field `batch`"),
             ("side = \"above\"", "side = \"over\"", "unknown variant `over`"),
             (
+                "kind = \"solve-rate\"\nname = \"p\"\ntask = \"recall\"\nmodels = [\"LSTM\"]\nat = { lag = [5] }\nside = \"above\"\nrate = 0.5",
+                "kind = \"difference\"\nname = \"p\"\ntask = \"recall\"\nmetric = \"m\"\nmodels = [\"LSTM\"]\nside = \"above\"\nmargin = 0\ntimes = 0",
+                "claim `c`, part `p`: `times` = 0: must be more than 0",
+            ),
+            (
                 "rate = 0.5",
                 "rate = 1.5",
                 "claim `c`, part `p`: `rate` = 1.5: a rate here lies between 0 and 1",

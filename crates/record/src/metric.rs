@@ -12,6 +12,13 @@ pub fn is_solved(metric: &str) -> bool {
     metric == "solved" || metric == "solved-extended"
 }
 
+/// Whether a metric describes a network without saying how good it is, as its gradients do: neither more nor less of it is
+/// better.
+#[must_use]
+pub fn is_description(metric: &str) -> bool {
+    ["slope", "half-life", "reach"].contains(&metric) || metric.starts_with("log10-")
+}
+
 /// Whether more of a metric is better; of losses, errors and costs it is not.
 #[must_use]
 pub fn larger_is_better(metric: &str) -> bool {

@@ -3,7 +3,7 @@
 use analysis::statistics::RestrictedMean;
 use record::cell::Outcome;
 use record::definition::{Definition, ModelArm};
-use record::metric::{is_solved, larger_is_better};
+use record::metric::{is_description, is_solved, larger_is_better};
 use serde::Serialize;
 
 use crate::figure::{longest_solved, name_with_role, seeds_in_words};
@@ -158,6 +158,14 @@ impl Scores<'_> {
                 ("seeds that solved the first setting they had failed, given more updates", "more is better")
             }
             "updates-to-solve" => ("updates until solved", "less is better"),
+            "slope" => ("slope of the gradient", "decades a step"),
+            "half-life" => ("half-life of the gradient, where it decays", "steps"),
+            "reach" => ("furthest lag that any gradient reaches", "steps, up to the largest measured"),
+            "log10-gradient" => ("gradient at a lag (test@LAG), median over sequences", "decimal logarithm"),
+            "log10-gradient-95" => {
+                ("gradient at a lag (test@LAG), 95th percentile over sequences", "decimal logarithm")
+            }
+            other if is_description(other) => return other.to_owned(),
             other if larger_is_better(other) => (other, "more is better"),
             other => (other, "less is better"),
         };

@@ -12,8 +12,8 @@ use sequence::{Batch, Budget, Inputs, Outcome as Ending, StopRule};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    CellContext, Costs, FIT, MeasurementEntry, SOLVED_EVALUATIONS, Schedule, VALIDATION, Yield, Yielded,
-    counted, curve, row, scores,
+    CellContext, Costs, FIT, MeasurementEntry, SOLVED_EVALUATIONS, Schedule, TEST, VALIDATION, Yield,
+    Yielded, counted, curve, row, scores,
 };
 use crate::ExperimentError;
 use crate::facts::Facts;
@@ -50,8 +50,10 @@ struct Config {
     sequences: usize,
     /// The smallest lag that the slope is fitted to.
     from: usize,
-    /// The largest lag that the slope is fitted to, and the largest reported.
+    /// The largest lag that the slope is fitted to.
     to: usize,
+    /// Lags whose gradients are reported.
+    lags: Vec<usize>,
 }
 
 impl Default for Config {
@@ -65,6 +67,7 @@ impl Default for Config {
             sequences: 16,
             from: 5,
             to: 100,
+            lags: vec![0, 5, 10, 20, 40, 60, 80, 100],
         }
     }
 }
@@ -79,11 +82,13 @@ fn check(settings: &Settings, facts: &Facts) -> Result<(), String> {
     if config.from + 2 > config.to {
         return Err(format!("`from` = {} and `to` = {} leave no line to fit", config.from, config.to));
     }
-    if config.to + 1 > facts.time {
-        return Err(format!(
-            "`to` = {} lies beyond the task's sequences of {} positions",
-            config.to, facts.time
-        ));
+    for (key, lag) in config.lags.iter().map(|lag| ("lags", *lag)).chain([("to", config.to)]) {
+        if lag >= facts.time {
+            return Err(format!(
+                "`{key}`: {lag} lies beyond the task's sequences of {} positions",
+                facts.time
+            ));
+        }
     }
     if config.sequences == 0 || config.evaluate_every == 0 {
         return Err("`sequences` and `evaluate-every` must be at least 1".to_owned());
@@ -100,9 +105,10 @@ fn check(settings: &Settings, facts: &Facts) -> Result<(), String> {
 fn yields(settings: &Settings, facts: &Facts) -> Vec<Yielded> {
     let config: Config = parse(settings).unwrap_or_default();
     let mut all: Vec<Yielded> =
-        ["slope", "decay", "half-life", "reach", "updates"].map(|metric| Yielded::new(FIT, metric)).into();
+        ["slope", "half-life", "reach"].map(|metric| Yielded::new(TEST, metric)).into();
+    all.push(Yielded::new(FIT, "updates"));
     all.extend(facts.metrics.iter().map(|metric| Yielded::new(VALIDATION, *metric)));
-    for lag in 0..=config.to {
+    for lag in config.lags {
         all.extend([LOG_GRADIENT, LOG_GRADIENT_95].map(|metric| Yielded::new(&split(lag), metric)));
     }
     all
@@ -113,12 +119,13 @@ fn split(lag: usize) -> String {
     format!("test@{lag}")
 }
 
-/// The probe composes its operations, one position after the other: as measured, about a test of the whole task.
+/// The probe composes its operations in double precision, one position after the other: as measured, about a sixth of a test
+/// of the whole task.
 fn seconds(settings: &Settings, cost: &Costs) -> f64 {
     let config: Config = parse(settings).unwrap_or_default();
     let (training, probe) = (cost(&config.train_at), cost(&Settings::new()));
     let evaluations = config.updates as f64 / config.evaluate_every.max(1) as f64;
-    config.updates as f64 * training.update + (evaluations + 2.0) * training.validation + probe.test
+    config.updates as f64 * training.update + (evaluations + 2.0) * training.validation + probe.test / 6.0
 }
 
 fn run(context: &CellContext) -> Result<Yield, ExperimentError> {
@@ -149,7 +156,8 @@ fn run(context: &CellContext) -> Result<Yield, ExperimentError> {
     let mut rows = Vec::new();
     let mut line = Vec::new();
     let mut reach = 0;
-    for lag in 0..=config.to {
+    let largest = config.lags.iter().copied().fold(config.to, usize::max);
+    for lag in 0..=largest {
         let mut at_lag: Vec<f64> = (0..batch.size)
             .filter(|&sequence| batch.lengths[sequence] > lag)
             .map(|sequence| norms[sequence * batch.time + batch.lengths[sequence] - 1 - lag])
@@ -161,24 +169,23 @@ fn run(context: &CellContext) -> Result<Yield, ExperimentError> {
         // A gradient of exactly nothing has no logarithm: beyond the reach of a model there are no rows.
         let log = |fraction: f64| quantile(&at_lag, fraction).filter(|value| *value > 0.0).map(f64::log10);
         for (metric, fraction) in [(LOG_GRADIENT, 0.5), (LOG_GRADIENT_95, 0.95)] {
-            if let Some(value) = log(fraction) {
+            if let Some(value) = log(fraction).filter(|_| config.lags.contains(&lag)) {
                 rows.push(row(&none, &split(lag), metric, outcome, value));
             }
         }
         if let Some(value) = log(0.5)
-            && lag >= config.from
+            && (config.from..=config.to).contains(&lag)
         {
             line.push((lag as f64, value));
         }
     }
     if let Some(slope) = slope(&line) {
-        rows.push(row(&none, FIT, "slope", outcome, slope));
-        rows.push(row(&none, FIT, "decay", outcome, -slope));
+        rows.push(row(&none, TEST, "slope", outcome, slope));
         if slope < 0.0 {
-            rows.push(row(&none, FIT, "half-life", outcome, std::f64::consts::LOG10_2 / -slope));
+            rows.push(row(&none, TEST, "half-life", outcome, std::f64::consts::LOG10_2 / -slope));
         }
     }
-    rows.push(row(&none, FIT, "reach", outcome, reach as f64));
+    rows.push(row(&none, TEST, "reach", outcome, reach as f64));
     rows.push(row(&none, FIT, "updates", outcome, fit.updates as f64));
     let validation = training.validation(seed);
     for score in scores(training.as_ref(), fit.predictor.as_ref(), &validation) {
@@ -243,7 +250,7 @@ mod tests {
     fn quantiles_by_hand() {
         let values = [1.0, 2.0, 3.0, 10.0];
         assert_eq!(quantile(&values, 0.5), Some(2.5));
-        assert_eq!(quantile(&values, 0.95), Some(3.0 + 0.85 * 7.0));
+        assert!((quantile(&values, 0.95).unwrap() - 8.95).abs() < 1e-12);
         assert_eq!(quantile(&values[..1], 0.5), Some(1.0));
         assert_eq!(quantile(&[], 0.5), None);
     }
@@ -251,13 +258,19 @@ mod tests {
     #[test]
     fn a_line_needs_lags_within_the_sequences() {
         let facts = crate::testing::facts();
-        let settings = |from: usize, to: usize| {
-            Settings::from([("from".to_owned(), from.into()), ("to".to_owned(), to.into())])
+        let settings = |from: usize, to: usize, lag: usize| {
+            let key = |name: &str, value: serde_json::Value| (name.to_owned(), value);
+            Settings::from([key("from", from.into()), key("to", to.into()), key("lags", vec![lag].into())])
         };
-        assert!(check(&settings(1, facts.time - 1), &facts).is_ok());
-        let message = check(&settings(1, facts.time), &facts).unwrap_err();
-        assert!(message.contains("lies beyond the task's sequences"), "{message}");
-        let message = check(&settings(4, 5), &facts).unwrap_err();
-        assert!(message.contains("leave no line"), "{message}");
+        let last = facts.time - 1;
+        assert!(check(&settings(1, last, last), &facts).is_ok());
+        for (settings, expected) in [
+            (settings(1, last + 1, 1), "`to`: 20 lies beyond the task's sequences of 20 positions"),
+            (settings(1, last, last + 1), "`lags`: 20 lies beyond"),
+            (settings(4, 5, 1), "leave no line to fit"),
+        ] {
+            let message = check(&settings, &facts).unwrap_err();
+            assert!(message.contains(expected), "{message}");
+        }
     }
 }
