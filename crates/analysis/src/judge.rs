@@ -236,7 +236,8 @@ fn margin(part: &Part) -> String {
             // The margin lies on the claimed side of zero, or of a ratio of 1.
             let signed = match (side, scale) {
                 (Side::Above, _) => *margin,
-                (Side::Below, Scale::Difference) => -*margin,
+                // Not its negative, which of 0 prints as -0.
+                (Side::Below, Scale::Difference) => 0.0 - *margin,
                 (Side::Below, Scale::Ratio) => 1.0 / *margin,
             };
             format!("{} {}", side_name(*side), significant(signed))
