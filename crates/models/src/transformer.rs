@@ -4,6 +4,7 @@
 //! pre-norm:  x = x + A(norm(x)),  x = x + F(norm(x))       a block; and norm(x) after the last one
 //! post-norm: x = norm(x + A(x)),  x = norm(x + F(x))
 //! A(x) = concat over heads of softmax(Q K' / sqrt(d / heads)) V, times W_O     Q, K, V = x W_Q, x W_K, x W_V
+//! without norms: x = x + A(x), x = x + F(x); without residuals, the same without `x +`
 //! F(x) = relu(x W_1 + b_1) W_2 + b_2
 //! x [time, d], W_Q, W_K, W_V, W_O [d, d], W_1 [d, feed-forward], W_2 [feed-forward, d]
 //! ```
@@ -38,6 +39,8 @@ pub struct Transformer {
     pub heads: usize,
     /// Where the layer normalisation stands.
     pub norm: NormPlacement,
+    /// Whether what a sub-layer reads is added to what it makes of it.
+    pub residual: bool,
     /// How attention learns about order.
     pub position: PositionEncoding,
     /// Whether a position sees only itself and earlier ones.
@@ -54,6 +57,8 @@ pub enum NormPlacement {
     Pre,
     /// After each residual sum.
     Post,
+    /// Nowhere.
+    None,
 }
 
 /// How attention learns about order.
@@ -78,6 +83,7 @@ impl Default for Transformer {
             layers: 2,
             heads: 2,
             norm: NormPlacement::Pre,
+            residual: true,
             position: PositionEncoding::Sinusoidal,
             causal: true,
             window: 0,
@@ -117,7 +123,7 @@ impl Architecture for Transformer {
         let (d, feed_forward) = (self.inner_width, self.feed_forward);
         let attention = d * 3 * d + 3 * d + d * d + d;
         let feed_forward = d * feed_forward + feed_forward + feed_forward * d + d;
-        let norms = 2 * 2 * d;
+        let norms = if self.norm == NormPlacement::None { 0 } else { 2 * 2 * d };
         let final_norm = if self.norm == NormPlacement::Pre { 2 * d } else { 0 };
         let projections = if d == width { 0 } else { width * d + d + d * width + width };
         self.layers * (attention + feed_forward + norms) + final_norm + projections
@@ -150,16 +156,19 @@ impl Architecture for Transformer {
     fn init(&self, width: usize, interface: &Interface, initialiser: &mut Initialiser) -> TransformerBody {
         let d = self.inner_width;
         let differs = d != width;
+        let norm = |initialiser: &mut Initialiser| {
+            (self.norm != NormPlacement::None).then(|| initialiser.layer_norm(d))
+        };
         TransformerBody {
             input: differs.then(|| initialiser.linear(width, d)),
             positions: (self.position == PositionEncoding::Learned)
                 .then(|| initialiser.normal([interface.maximum_time, d], 0.02)),
             blocks: (0..self.layers)
                 .map(|_| Block {
-                    attention_norm: initialiser.layer_norm(d),
+                    attention_norm: norm(initialiser),
                     query_key_value: initialiser.linear(d, 3 * d),
                     attention_output: initialiser.linear(d, d),
-                    feed_forward_norm: initialiser.layer_norm(d),
+                    feed_forward_norm: norm(initialiser),
                     expansion: initialiser.linear(d, self.feed_forward),
                     contraction: initialiser.linear(self.feed_forward, d),
                 })
@@ -186,10 +195,10 @@ pub struct TransformerBody {
 /// Attention and feed-forward layer with their norms.
 #[derive(Module, Debug)]
 struct Block {
-    attention_norm: LayerNorm,
+    attention_norm: Option<LayerNorm>,
     query_key_value: Linear,
     attention_output: Linear,
-    feed_forward_norm: LayerNorm,
+    feed_forward_norm: Option<LayerNorm>,
     expansion: Linear,
     contraction: Linear,
 }
@@ -208,22 +217,12 @@ impl Body for TransformerBody {
             lengths: padded.then(|| context.lengths.to_vec()),
         };
         for block in &self.blocks {
-            hidden = match self.settings.norm {
-                NormPlacement::Pre => {
-                    let normed = normalised(&block.attention_norm, hidden.clone());
-                    let hidden =
-                        hidden + context.dropout(block.attend(normed, self.settings.heads, &options));
-                    let normed = normalised(&block.feed_forward_norm, hidden.clone());
-                    hidden + context.dropout(block.feed_forward(normed))
-                }
-                NormPlacement::Post => {
-                    let attended =
-                        context.dropout(block.attend(hidden.clone(), self.settings.heads, &options));
-                    let hidden = normalised(&block.attention_norm, hidden + attended);
-                    let fed = context.dropout(block.feed_forward(hidden.clone()));
-                    normalised(&block.feed_forward_norm, hidden + fed)
-                }
-            };
+            hidden = self.sub_layer(hidden, block.attention_norm.as_ref(), |inputs| {
+                context.dropout(block.attend(inputs, self.settings.heads, &options))
+            });
+            hidden = self.sub_layer(hidden, block.feed_forward_norm.as_ref(), |inputs| {
+                context.dropout(block.feed_forward(inputs))
+            });
         }
         if let Some(norm) = &self.final_norm {
             hidden = normalised(norm, hidden);
@@ -256,6 +255,23 @@ impl Body for TransformerBody {
 }
 
 impl TransformerBody {
+    /// A sub-layer between its norm and its residual sum, as the settings place them.
+    fn sub_layer(
+        &self,
+        hidden: Tensor<3>,
+        norm: Option<&LayerNorm>,
+        layer: impl FnOnce(Tensor<3>) -> Tensor<3>,
+    ) -> Tensor<3> {
+        let Transformer { norm: placement, residual, .. } = self.settings;
+        let normalise_at = |here: NormPlacement, values: Tensor<3>| match norm {
+            Some(norm) if placement == here => normalised(norm, values),
+            _ => values,
+        };
+        let outputs = layer(normalise_at(NormPlacement::Pre, hidden.clone()));
+        let sum = if residual { hidden + outputs } else { outputs };
+        normalise_at(NormPlacement::Post, sum)
+    }
+
     fn add_positions(&self, hidden: Tensor<3>) -> Tensor<3> {
         let [_, time, d] = hidden.dims();
         match (self.settings.position, &self.positions) {

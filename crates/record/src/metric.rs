@@ -16,7 +16,7 @@ pub fn is_solved(metric: &str) -> bool {
 /// better.
 #[must_use]
 pub fn is_description(metric: &str) -> bool {
-    ["slope", "half-life", "reach"].contains(&metric) || metric.starts_with("log10-")
+    ["slope", "half-life", "reach", "token-cosine"].contains(&metric) || metric.starts_with("log10-")
 }
 
 /// Whether more of a metric is better; of losses, errors and costs it is not.

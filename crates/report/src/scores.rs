@@ -165,6 +165,13 @@ impl Scores<'_> {
             "log10-gradient-95" => {
                 ("gradient at a lag (test@LAG), 95th percentile over sequences", "decimal logarithm")
             }
+            "log10-first-block" => ("gradient of the first block", "decimal logarithm"),
+            "log10-last-block" => ("gradient of the last block", "decimal logarithm"),
+            "log10-first-over-last" => {
+                ("gradient of the first block over that of the last", "decimal logarithm")
+            }
+            "log10-block" => ("gradient of a block (test@BLOCK)", "decimal logarithm"),
+            "token-cosine" => ("how alike positions are", "mean cosine; 1 is the same"),
             other if is_description(other) => return other.to_owned(),
             other if larger_is_better(other) => (other, "more is better"),
             other => (other, "less is better"),

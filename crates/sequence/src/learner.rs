@@ -161,6 +161,17 @@ pub trait Predictor {
         None
     }
 
+    /// The Euclidean norm of each parameter's gradient of the training loss on a batch, by the parameter's path in the model,
+    /// such as `body.blocks.0.expansion.weight`. In double precision. `None` for a model without gradients.
+    fn parameter_gradients(&self, _batch: &Batch) -> Option<Vec<(String, f64)>> {
+        None
+    }
+
+    /// The hidden states that the read-out reads, `[size, time, width]`. `None` for a model without them.
+    fn states(&self, _batch: &Batch) -> Option<Vec<f32>> {
+        None
+    }
+
     /// The model as a density over text, if it is one.
     fn density(&self) -> Option<&dyn Density> {
         None

@@ -18,7 +18,7 @@ pub(crate) fn mean_loss(kind: LossKind, outputs: Tensor<2>, batch: &Batch) -> Te
         (LossKind::MeanSquaredError, Targets::Values(values)) => {
             let values: Vec<f32> = supervised(values, batch).collect();
             let values = Tensor::<2>::from_data(TensorData::new(values, [positions, 1]), &outputs.device());
-            (outputs - values).square().mean()
+            (outputs.clone() - values.cast(outputs.dtype())).square().mean()
         }
         _ => unreachable!("a task's targets are of the kind that its loss compares with"),
     }

@@ -108,6 +108,11 @@ pub trait Network: Module + 'static {
         None
     }
 
+    /// See [`sequence::Predictor::states`].
+    fn states(&self, _batch: &Batch, _context: &BodyContext) -> Option<Tensor<3>> {
+        None
+    }
+
     /// Parameters of the body, embedding and read-out excluded.
     fn body_parameters(&self) -> usize;
 
@@ -161,7 +166,8 @@ impl<B: Body> SequenceNetwork<B> {
             }
             (InputLayer::Features(linear), Inputs::Features { width, values }) => {
                 let data = TensorData::new(values.clone(), [batch.size, batch.time, *width]);
-                let inputs = Tensor::<3>::from_data(data, &linear.weight.device());
+                let weight = linear.weight.val();
+                let inputs = Tensor::<3>::from_data(data, &weight.device()).cast(weight.dtype());
                 mapped(linear, inputs, Activation::None)
             }
             _ => unreachable!("a task's batches have the kind of inputs that its interface says"),
@@ -183,6 +189,10 @@ impl<B: Body> Network for SequenceNetwork<B> {
 
     fn input_gradients(&self, batch: &Batch, scale: f64, direction: &Random) -> Option<Vec<f64>> {
         Some(input_gradients(&self.body, self.embed(batch), scale, &batch.lengths, direction.clone()))
+    }
+
+    fn states(&self, batch: &Batch, context: &BodyContext) -> Option<Tensor<3>> {
+        Some(self.body.forward(self.embed(batch), context))
     }
 
     fn body_parameters(&self) -> usize {

@@ -8,6 +8,7 @@ use sequence::{
     Batch, Density, InputKind, Inputs, Interface, LossKind, Predictions, Predictor, Random, Stream, Targets,
 };
 
+use crate::probe::parameter_gradients;
 use crate::{BodyContext, Network, Positions};
 
 /// Positions that one forward pass of an evaluation holds at most, unless one sequence is longer.
@@ -87,6 +88,15 @@ impl<N: Network> Predictor for NetworkPredictor<N> {
 
     fn input_gradients(&self, batch: &Batch, scale: f64, seed: u64) -> Option<Vec<f64>> {
         self.network.input_gradients(batch, scale, &Random::new(seed, Stream::Probe))
+    }
+
+    fn parameter_gradients(&self, batch: &Batch) -> Option<Vec<(String, f64)>> {
+        Some(parameter_gradients(&self.network, batch, self.interface.loss))
+    }
+
+    fn states(&self, batch: &Batch) -> Option<Vec<f32>> {
+        let states = self.network.states(batch, &BodyContext::evaluation(&batch.lengths))?;
+        Some(states.into_data().try_into_vec().expect("states are single precision"))
     }
 
     fn density(&self) -> Option<&dyn Density> {

@@ -1,14 +1,14 @@
-//! Gradients of a body's inputs in double precision.
+//! Gradients of a body's inputs, and of a network's parameters, in double precision.
 //!
 //! In single precision the gradient of a plain recurrent network underflows after some fifty positions, and what is then
 //! fitted is the rounding. Here parameters and inputs are widened first, and the body runs on the ordinary operations that
 //! every fused one is tested against, without flushing anything to zero: gradients down to 1e-300 are what they are.
 
-use burn::module::{ModuleMapper, Param};
-use burn::tensor::{DType, Tensor, TensorData};
-use sequence::Random;
+use burn::module::{ModuleMapper, ModuleVisitor, Param};
+use burn::tensor::{DType, Gradients, Tensor, TensorData};
+use sequence::{Batch, LossKind, Random};
 
-use crate::{Body, BodyContext};
+use crate::{Body, BodyContext, Network};
 
 /// Euclidean norms, `[batch, time]`, of the gradient by each of `inputs` `[batch, time, width]` of the product of each
 /// sequence's last hidden state with a random unit vector; the body reads `scale` times the inputs.
@@ -20,7 +20,7 @@ pub(crate) fn input_gradients<B: Body>(
     mut random: Random,
 ) -> Vec<f64> {
     let [batch, time, width] = inputs.dims();
-    let body = body.valid().map(&mut Widen);
+    let body = body.valid().map(&mut Widen { track: false });
     let inputs = inputs.inner().cast(DType::F64).mul_scalar(scale).autodiff().require_grad();
     let states = body.forward(inputs.clone(), &BodyContext::evaluation(lengths));
 
@@ -41,11 +41,52 @@ pub(crate) fn input_gradients<B: Body>(
     values.chunks_exact(width).map(|row| row.iter().map(|value| value * value).sum::<f64>().sqrt()).collect()
 }
 
-/// Puts parameters into double precision where gradients can pass, without asking for their own.
-struct Widen;
+/// The Euclidean norm of each parameter's gradient of the loss on a batch, by the parameter's path.
+pub(crate) fn parameter_gradients<N: Network>(
+    network: &N,
+    batch: &Batch,
+    kind: LossKind,
+) -> Vec<(String, f64)> {
+    let network = network.valid().map(&mut Widen { track: true });
+    let gradients = network.loss(batch, kind, &BodyContext::evaluation(&batch.lengths)).backward();
+    let mut norms = Norms { gradients: &gradients, path: Vec::new(), found: Vec::new() };
+    network.visit(&mut norms);
+    norms.found
+}
+
+/// Puts parameters into double precision where gradients can pass.
+struct Widen {
+    /// Whether parameters get gradients of their own.
+    track: bool,
+}
 
 impl ModuleMapper for Widen {
     fn map_float<const D: usize>(&mut self, parameter: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        parameter.map(|value| value.cast(DType::F64).autodiff().set_require_grad(false))
+        parameter.map(|value| value.cast(DType::F64).autodiff().set_require_grad(self.track))
+    }
+}
+
+/// Collects the norms of gradients.
+struct Norms<'a> {
+    gradients: &'a Gradients,
+    path: Vec<String>,
+    found: Vec<(String, f64)>,
+}
+
+impl ModuleVisitor for Norms<'_> {
+    fn enter_module(&mut self, name: &str, _container: &str) {
+        self.path.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.pop();
+    }
+
+    fn visit_float<const D: usize>(&mut self, parameter: &Param<Tensor<D>>) {
+        let Some(gradient) = parameter.val().grad(self.gradients) else { return };
+        let data = gradient.into_data();
+        let values = data.as_slice::<f64>().expect("double precision, as the parameters");
+        let norm = values.iter().map(|value| value * value).sum::<f64>().sqrt();
+        self.found.push((self.path.join("."), norm));
     }
 }

@@ -16,6 +16,7 @@ use crate::facts::Facts;
 use crate::machine::Machine;
 use crate::settings::{complete, parse, resolve, table};
 
+mod gradient_by_depth;
 mod gradient_by_lag;
 mod staircase;
 mod step_time;
@@ -25,7 +26,7 @@ pub(crate) use staircase::{LADDER, RATES};
 
 /// All measurements.
 pub static MEASUREMENTS: &[MeasurementEntry] =
-    &[train::ENTRY, staircase::ENTRY, gradient_by_lag::ENTRY, step_time::ENTRY];
+    &[train::ENTRY, staircase::ENTRY, gradient_by_lag::ENTRY, gradient_by_depth::ENTRY, step_time::ENTRY];
 
 /// The measurement of that name.
 #[must_use]
