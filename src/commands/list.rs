@@ -1,5 +1,6 @@
 //! `seqlab list models | tasks | experiments | claims`.
 
+use record::verdict::ClaimVerdict;
 use serde_json::{Value, json};
 
 use crate::arguments::Listed;
@@ -98,12 +99,25 @@ fn claims(json: bool) -> Result<(), Failure> {
             .find(|(_, claim)| claim.id == id)
     };
     if json {
+        let definitions = project.definitions(None)?;
+        // Whether the definition still has the rule and the version that were judged.
+        let fresh = |(name, verdict): (&str, &ClaimVerdict)| {
+            let definition = definitions.iter().find(|definition| definition.name == name);
+            let results = committed.iter().find(|results| results.name == name);
+            definition.zip(results).is_some_and(|(definition, results)| {
+                definition.version == results.verdicts.version
+                    && definition
+                        .claims
+                        .iter()
+                        .any(|rule| rule.id == verdict.id && rule.digest() == verdict.rule_digest)
+            })
+        };
         let entries = register.claims.iter().map(|claim| {
             let judged = verdict(&claim.id);
             json!({
                 "id": claim.id, "theme": claim.theme, "priority": claim.priority, "claim": claim.claim,
                 "question": claim.question, "experiment": judged.map(|(name, _)| name),
-                "verdict": judged.map(|(_, claim)| claim.ending.name()),
+                "verdict": judged.map(|(_, claim)| claim.ending.name()), "fresh": judged.map(fresh),
             })
         });
         output::json(&entries.collect());

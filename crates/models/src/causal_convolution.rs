@@ -188,7 +188,7 @@ mod tests {
     fn body(settings: &CausalConvolution, taps: &[Vec<f32>]) -> CausalConvolutionBody {
         let channels = settings.channels;
         let initialiser = Initialiser::new(0, &Device::flex());
-        let identity = || Linear { weight: initialiser.identity(channels), bias: None };
+        let identity = || Linear { weight: initialiser.identity([channels, channels]), bias: None };
         let linear = |weight: &Vec<f32>| Linear {
             weight: initialiser.parameter([channels, channels], weight.clone()),
             bias: None,

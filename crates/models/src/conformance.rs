@@ -207,10 +207,13 @@ fn arms() -> Vec<Arm> {
     let variants = [
         ("rnn", json!({"initialisation": "uniform", "layers": 2})),
         ("rnn", json!({"initialisation": "identity-relu"})),
+        ("rnn", json!({"initialisation": "rotation", "activation": "linear", "radius": 0.9, "hidden": 6})),
         ("lstm", json!({"forget-bias": 0, "layers": 2})),
         ("lstm", json!({"forget-bias": "chrono", "time-scale": 20})),
         ("gru", json!({"layers": 2})),
         ("transformer", json!({"norm": "post", "position": "learned"})),
+        ("transformer", json!({"norm": "none", "position": "none"})),
+        ("transformer", json!({"norm": "post", "residual": false, "layers": 1})),
         ("transformer", json!({"position": "alibi", "heads": 4, "layers": 1})),
         ("transformer", json!({"position": "none", "window": 3})),
         ("n-gram", json!({"smoothing": "witten-bell", "order": 3})),

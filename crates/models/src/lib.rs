@@ -17,7 +17,7 @@ mod transformer;
 #[cfg(test)]
 mod conformance;
 #[cfg(test)]
-mod input_gradients;
+mod gradients;
 #[cfg(test)]
 mod torch_fixtures;
 

@@ -8,6 +8,8 @@
 //! Elman 1990. With `identity-relu`, max(0, .) takes the place of tanh and U starts as the identity (Le, Jaitly and Hinton
 //! 2015). Without a squashing function and with a rotation for U it is the network of the closed forms.
 
+use burn::module::Param;
+use burn::tensor::Tensor;
 use kernels::recurrent::CellKind;
 use sequence::Interface;
 use serde::{Deserialize, Serialize};
@@ -54,8 +56,8 @@ pub enum RnnInitialisation {
     Uniform,
     /// Recurrent weights orthogonal, biases 0, the rest as in `Uniform` (Saxe et al. 2014).
     Orthogonal,
-    /// Recurrent weights orthogonal, input weights the identity, biases 0, so that a linear network of any radius r hands
-    /// back over n steps exactly r^n of a gradient; only where there are as many units as inputs.
+    /// Recurrent weights orthogonal, input weights the identity, biases 0: with as many units as inputs, a linear network of
+    /// radius r hands back over n steps exactly r^n of a gradient.
     Rotation,
     /// Rectified units; recurrent weights the identity, biases 0, input weights normal with standard deviation 0.001 (Le,
     /// Jaitly and Hinton 2015).
@@ -121,19 +123,26 @@ impl Architecture for Rnn {
                     initialiser.constant([hidden], 0.0),
                 ),
                 RnnInitialisation::Rotation => (
-                    initialiser.identity(hidden),
+                    initialiser.identity([inputs, hidden]),
                     initialiser.orthogonal_blocks(hidden, 1),
                     initialiser.constant([hidden], 0.0),
                 ),
                 RnnInitialisation::IdentityRelu => (
                     initialiser.normal([inputs, hidden], 0.001),
-                    initialiser.identity(hidden),
+                    initialiser.identity([hidden, hidden]),
                     initialiser.constant([hidden], 0.0),
                 ),
             };
             let recurrent =
-                if self.radius == 1.0 { recurrent } else { recurrent.map(|weights| weights * self.radius) };
+                if self.radius == 1.0 { recurrent } else { scaled(&recurrent, self.radius, initialiser) };
             RecurrentLayer { input, recurrent, bias, recurrent_bias: None }
         })
     }
+}
+
+/// A parameter of its own with `factor` times the values; the product of a parameter would be a result, not a parameter.
+fn scaled(parameter: &Param<Tensor<2>>, factor: f32, initialiser: &Initialiser) -> Param<Tensor<2>> {
+    let values: Vec<f32> =
+        parameter.val().into_data().try_into_vec().expect("parameters are single precision");
+    initialiser.parameter(parameter.dims(), values.into_iter().map(|value| value * factor).collect())
 }

@@ -103,6 +103,7 @@ fn transformer(norm: NormPlacement, causal: bool) -> Transformer {
         position: PositionEncoding::None,
         causal,
         window: 0,
+        ..Transformer::default()
     }
 }
 

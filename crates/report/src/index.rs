@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use record::RecordError;
 use record::claims::Register;
-use record::definition::Definition;
+use record::definition::{Definition, InformedBy, Prediction};
 use record::store::write_whole;
 use record::verdict::Ending;
 use serde::Serialize;
@@ -96,6 +96,7 @@ struct Index {
     tally: String,
     experiments: String,
     claims: Vec<JudgedClaim>,
+    predictions: String,
     themes: Vec<Theme>,
 }
 
@@ -143,6 +144,7 @@ impl Index {
             tally: tally(read),
             experiments: experiments(definitions, read).markdown(),
             claims: judged(register, read)?,
+            predictions: predictions(read).markdown(),
             themes: themes.collect(),
         })
     }
@@ -186,6 +188,41 @@ fn tally(read: &[Results]) -> String {
         (count > 0).then(|| format!("{} {count} {}", mark(kind), kind.name()))
     });
     counts.collect::<Vec<_>>().join(", ")
+}
+
+/// How often what was expected came out, by what the expectation rested on. What decided nothing is counted apart.
+fn predictions(read: &[Results]) -> Grid {
+    let mut grid = Grid::new(["the prediction rested on", "claims", "came true", "did not", "undecided"]);
+    let verdicts = || read.iter().flat_map(|results| &results.verdicts.claims);
+    let kinds = [
+        (InformedBy::None, "nothing"),
+        (InformedBy::Literature, "the literature"),
+        (InformedBy::Pilot, "trial runs on other seeds"),
+    ];
+    for (kind, name) in kinds {
+        let of_kind: Vec<_> = verdicts().filter(|verdict| verdict.informed_by == kind).collect();
+        let decided = |came_true: bool| {
+            let decided =
+                of_kind.iter().filter_map(|verdict| Some(outcome(verdict.ending)? == verdict.prediction));
+            decided.filter(|&right| right == came_true).count()
+        };
+        if !of_kind.is_empty() {
+            let (right, wrong) = (decided(true), decided(false));
+            let counts = [of_kind.len(), right, wrong, of_kind.len() - right - wrong].map(|n| n.to_string());
+            grid.push([name.to_owned()].into_iter().chain(counts).collect());
+        }
+    }
+    grid
+}
+
+/// The prediction that an ending bears out; `None` where nothing was decided.
+fn outcome(ending: Ending) -> Option<Prediction> {
+    match ending {
+        Ending::Supported => Some(Prediction::Supported),
+        Ending::Qualified => Some(Prediction::Qualified),
+        Ending::Refuted => Some(Prediction::Refuted),
+        Ending::Inconclusive | Ending::Void | Ending::NotJudged => None,
+    }
 }
 
 /// The verdicts on one claim with links, or that there are none.

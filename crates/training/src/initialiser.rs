@@ -75,12 +75,14 @@ impl Initialiser {
         self.parameter([size, blocks * size], values)
     }
 
-    /// The identity, `[size, size]`.
+    /// Ones on the diagonal and zeros elsewhere: the identity where it is square.
     #[must_use]
-    pub fn identity(&self, size: usize) -> Param<Tensor<2>> {
-        let mut values = vec![0.0; size * size];
-        values.iter_mut().step_by(size + 1).for_each(|value| *value = 1.0);
-        self.parameter([size, size], values)
+    pub fn identity(&self, [rows, columns]: [usize; 2]) -> Param<Tensor<2>> {
+        let mut values = vec![0.0; rows * columns];
+        for diagonal in 0..rows.min(columns) {
+            values[diagonal * columns + diagonal] = 1.0;
+        }
+        self.parameter([rows, columns], values)
     }
 
     /// A linear layer: weight `[inputs, outputs]` and bias uniform over ±1/sqrt(inputs).
@@ -196,7 +198,8 @@ mod tests {
     #[test]
     fn identity_and_constant_are_what_they_say() {
         let initialiser = Initialiser::new(0, &Device::flex());
-        assert_eq!(values(&initialiser.identity(2)), [1.0, 0.0, 0.0, 1.0]);
+        assert_eq!(values(&initialiser.identity([2, 2])), [1.0, 0.0, 0.0, 1.0]);
+        assert_eq!(values(&initialiser.identity([2, 3])), [1.0, 0.0, 0.0, 0.0, 1.0, 0.0]);
         assert_eq!(values(&initialiser.constant([1, 3], 2.5)), [2.5; 3]);
     }
 }

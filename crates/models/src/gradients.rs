@@ -1,13 +1,16 @@
-//! The gradients of inputs that [`sequence::Predictor::input_gradients`] reports, for every network here.
+//! The gradients of inputs and parameters that a [`sequence::Predictor`] reports, for every network here.
 
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor, TensorData};
 use kernels::float_mode::FlushToZero;
 use sequence::{Batch, InputKind, Inputs, Interface, LossKind, Predictor, Random, Stream, Targets};
-use training::{Body, BodyContext, Initialiser, NetworkPredictor, SequenceNetwork};
+use training::{Body, BodyContext, Initialiser, Network, NetworkPredictor, SequenceNetwork};
 
 use crate::causal_convolution::CausalConvolution;
 use crate::{
-    Architecture, ForgetBias, Gru, Lstm, PositionEncoding, Rnn, RnnActivation, RnnInitialisation, Transformer,
+    Architecture, ForgetBias, Gru, Lstm, NormPlacement, PositionEncoding, Rnn, RnnActivation,
+    RnnInitialisation, Transformer,
 };
 
 const WIDTH: usize = 12;
@@ -166,31 +169,57 @@ fn assert_agrees_with_finite_differences(architecture: &impl Architecture) {
     }
 }
 
+/// The norms of parameters' gradients must be those that training descends with.
+fn assert_agrees_with_training(architecture: &impl Architecture) {
+    let device = Device::flex().autodiff();
+    let interface = interface(9);
+    let network = SequenceNetwork::new(&interface, WIDTH, &mut Initialiser::new(3, &device), |initialiser| {
+        architecture.init(WIDTH, &interface, initialiser)
+    });
+    let batch = batch(9);
+    let loss = network.loss(&batch, LossKind::CrossEntropy, &BodyContext::evaluation(&batch.lengths));
+    let gradients = GradientsParams::from_grads(loss.backward(), &network);
+    let mut expected = Norms(&gradients, Vec::new());
+    network.visit(&mut expected);
+    let found = NetworkPredictor::new(&network, interface).parameter_gradients(&batch).unwrap();
+    assert_eq!(found.len(), expected.1.len());
+    for ((path, norm), expected) in found.iter().zip(expected.1) {
+        let expected = f64::from(expected);
+        assert!((norm - expected).abs() < 1e-6 + 1e-4 * expected, "{path}: {norm}, not {expected}");
+    }
+}
+
+/// Norms of the gradients that an update would read, in the order of the module.
+struct Norms<'a>(&'a GradientsParams, Vec<f32>);
+
+impl ModuleVisitor for Norms<'_> {
+    fn visit_float<const D: usize>(&mut self, parameter: &Param<Tensor<D>>) {
+        let gradient: Tensor<D> = self.0.get(parameter.id).expect("every parameter has a gradient");
+        self.1.push(gradient.square().sum().sqrt().into_scalar());
+    }
+}
+
+/// Both kinds of gradient.
+fn assert_agrees(architecture: &impl Architecture) {
+    assert_agrees_with_finite_differences(architecture);
+    assert_agrees_with_training(architecture);
+}
+
 #[test]
 fn they_are_the_gradients_of_every_network() {
-    assert_agrees_with_finite_differences(&Rnn { hidden: 10, ..Rnn::default() });
-    assert_agrees_with_finite_differences(&rotation(0.75));
-    assert_agrees_with_finite_differences(&Lstm { hidden: 10, ..Lstm::default() });
-    assert_agrees_with_finite_differences(&Lstm {
-        forget_bias: ForgetBias::Constant(0.0),
-        layers: 2,
-        hidden: 6,
-        ..Lstm::default()
-    });
-    assert_agrees_with_finite_differences(&Gru { hidden: 10, ..Gru::default() });
-    assert_agrees_with_finite_differences(&CausalConvolution {
-        channels: 8,
-        layers: 2,
-        ..CausalConvolution::default()
-    });
+    assert_agrees(&Rnn { hidden: 10, ..Rnn::default() });
+    assert_agrees(&rotation(0.75));
+    assert_agrees(&Lstm { hidden: 10, ..Lstm::default() });
+    assert_agrees(&Lstm { forget_bias: ForgetBias::Constant(0.0), layers: 2, hidden: 6, ..Lstm::default() });
+    assert_agrees(&Gru { hidden: 10, ..Gru::default() });
+    assert_agrees(&CausalConvolution { channels: 8, layers: 2, ..CausalConvolution::default() });
+    let small = || Transformer { inner_width: WIDTH, heads: 2, feed_forward: 24, ..Transformer::default() };
     for position in [PositionEncoding::Sinusoidal, PositionEncoding::Learned, PositionEncoding::Alibi] {
-        let settings = Transformer {
-            inner_width: WIDTH,
-            heads: 2,
-            feed_forward: 24,
-            position,
-            ..Transformer::default()
-        };
-        assert_agrees_with_finite_differences(&settings);
+        assert_agrees(&Transformer { position, ..small() });
+    }
+    for norm in [NormPlacement::Pre, NormPlacement::Post, NormPlacement::None] {
+        for residual in [true, false] {
+            assert_agrees(&Transformer { norm, residual, ..small() });
+        }
     }
 }
