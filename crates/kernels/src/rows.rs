@@ -154,7 +154,7 @@ mod tests {
         let record: Value = serde_json::from_str(include_str!("../fixtures/rows/rows.json")).unwrap();
         let list = |name: &str| -> Vec<f32> { serde_json::from_value(record[name].clone()).unwrap() };
         let indices: Vec<u32> = serde_json::from_value(record["indices"].clone()).unwrap();
-        let width = record["width"].as_u64().unwrap() as usize;
+        let width: usize = serde_json::from_value(record["width"].clone()).unwrap();
         for choice in [rows as Choice, composed] {
             let (output, gradient) = run(&list("table"), width, &indices, &list("d_output"), false, choice);
             assert_eq!(output, list("output"));
