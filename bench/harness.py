@@ -4,8 +4,8 @@ Writes bench/results/harness.csv: quantity, unit, value, detail; one row a repea
 Everything runs in a temporary folder with definitions of its own, whose cells last some four to eight seconds each. The
 large table is that of results/lstm-vs-transformer under other seeds, sorted as seqlab sorts.
 
-Run through `make bench`. With `--first-build` it measures nothing but `cargo build --release` into an empty folder, which takes
-ten minutes, and keeps the other rows; without it, it keeps that one.
+Run through `make bench`. With `--first-build` it measures nothing but `cargo build --release`, which takes ten minutes, and keeps
+the other rows; without it, it keeps that one. A fresh clone is built in place, anything else into an empty folder.
 """
 
 import argparse
@@ -190,8 +190,10 @@ def report(folder):
 
 
 def first_build(folder):
+    fresh = ROOT / "target"
+    subprocess.run(["cargo", "fetch"], cwd=ROOT, check=True)
     start = time.perf_counter()
-    command = ["cargo", "build", "--release", "--target-dir", str(folder / "target")]
+    command = ["cargo", "build", "--release", "--target-dir", str(folder / "target" if fresh.exists() else fresh)]
     subprocess.run(command, cwd=ROOT, check=True)
     detail = f"cargo build --release into an empty folder, dependencies downloaded before, {os.cpu_count()} cores"
     return [(FIRST_BUILD, "s", time.perf_counter() - start, detail)]

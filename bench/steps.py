@@ -35,8 +35,8 @@ import time
 HERE = pathlib.Path(__file__).parent
 SEQLAB = HERE.parent / "target" / "release" / "examples" / "training_step"
 SYMBOLS = 65
-# Clean repeats wanted; fewer of steps that take half a second and more. Tries of one peer.
-REPEATS, LONG_REPEATS, LONG_SECONDS, TRIES = 15, 5, 0.5, 60
+# Clean repeats wanted; fewer of steps that take a quarter of a second and more. Tries of one peer.
+REPEATS, LONG_REPEATS, LONG_SECONDS, TRIES = 15, 5, 0.25, 60
 # A repeat is so many steps that it lasts this long at least.
 REPEAT_SECONDS = 0.12
 # Of the wall time, what a peer has at least of its threads and all others together use at most.
@@ -94,31 +94,46 @@ def peers(setting):
 
 
 class Peer:
-    """A process that makes training steps when told to."""
+    """A process that makes training steps when told to.
+
+    Importing PyTorch takes seconds, so one process of each (peer, threads) imports it and forks a fresh child a setting.
+    """
+
+    parents = {}
 
     def __init__(self, setting, name, threads):
         self.name, self.threads, self.clean, self.tries = name, threads, [], 0
         environment = os.environ | {
             variable: str(threads) for variable in ["RAYON_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"]
         }
-        command = [str(SEQLAB)] if name == "seqlab" else [sys.executable, __file__, "--peer", name]
-        self.process = subprocess.Popen(
-            [*command, json.dumps(setting)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+        start = lambda *command: subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
         )
+        if name == "seqlab":
+            self.process = start(str(SEQLAB), json.dumps(setting))
+            self.idle_bytes = memory(self.process.pid, "VmRSS")
+        else:
+            if (name, threads) not in self.parents:
+                self.parents[name, threads] = start(sys.executable, __file__, "--peer", name)
+            self.process = self.parents[name, threads]
+            self.idle_bytes = int(self.ask(json.dumps(setting)))
         # The first step allocates, compiles and packs; the second tells how long one lasts.
-        self.idle_bytes = self.memory("VmRSS") if name == "seqlab" else int(self.process.stdout.readline())
         self.steps(1)
         self.step_seconds = self.steps(1)[1]
         self.count = max(1, round(REPEAT_SECONDS / self.step_seconds))
 
-    def steps(self, count):
-        """Processor and wall seconds of `count` steps."""
-        self.process.stdin.write(f"{count}\n")
+    def ask(self, line):
+        """The answer to a line."""
+        self.process.stdin.write(f"{line}\n")
         self.process.stdin.flush()
-        answer = self.process.stdout.readline().split()
+        answer = self.process.stdout.readline()
         if not answer:
             sys.exit(f"{self.name} ended with {self.process.wait()}")
-        return tuple(map(float, answer))
+        return answer
+
+    def steps(self, count):
+        """Processor and wall seconds of `count` steps."""
+        return tuple(map(float, self.ask(count).split()))
 
     def wanted(self):
         """How many clean repeats are wanted."""
@@ -135,20 +150,23 @@ class Peer:
         if has_own and others <= OTHERS_SHARE * wall * (os.cpu_count() or 1):
             self.clean.append((own / self.count, wall / self.count))
 
-    def memory(self, field):
-        """Bytes of a field of the process's status, where Linux tells."""
-        try:
-            status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
-        except OSError:
-            return 0
-        return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith(field + ":"))
-
     def close(self):
-        """Ends the process and returns the most memory it had."""
-        peak = self.memory("VmHWM")
+        """Ends the process, or the forked one, and returns the most memory it had."""
+        if self.name != "seqlab":
+            return int(self.ask("end"))
+        peak = memory(self.process.pid, "VmHWM")
         self.process.stdin.close()
         self.process.wait()
         return peak
+
+
+def memory(process, field):
+    """Bytes of a field of a process's status, where Linux tells."""
+    try:
+        status = pathlib.Path(f"/proc/{process}/status").read_text()
+    except OSError:
+        return 0
+    return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith(field + ":"))
 
 
 def machine_busy():
@@ -230,10 +248,9 @@ def main():
     arguments = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     arguments.add_argument("--only", help="settings whose name contains this: a trial that writes nothing")
     arguments.add_argument("--peer", help=argparse.SUPPRESS)
-    arguments.add_argument("setting", nargs="?", help=argparse.SUPPRESS)
     arguments = arguments.parse_args()
     if arguments.peer:
-        return serve(json.loads(arguments.setting), arguments.peer)
+        return serve(arguments.peer)
     steps, memory, experiment = [], [], []
     for setting in settings():
         key = [setting["label"], setting["size"], setting["batch"], setting["time"]]
@@ -261,11 +278,22 @@ def main():
     write("machine.csv", ["what", "value"], machine())
 
 
-def serve(setting, name):
-    """PyTorch's side of training_step.rs."""
+def serve(name):
+    """PyTorch's side of training_step.rs: a line is a setting, then counts of steps, then `end`."""
     import torch
-    from torch import nn
-    from torch.nn import functional
+
+    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+    # No operation has run so far, so there are no threads that a fork would lose.
+    while setting := sys.stdin.readline():
+        if child := os.fork():
+            os.waitpid(child, 0)
+        else:
+            return train(torch, json.loads(setting), name)
+
+
+def train(torch, setting, name):
+    """Builds the model of a setting and makes steps until `end`."""
+    nn, functional = torch.nn, torch.nn.functional
 
     class Recurrent(nn.Module):
         """Embedding, one recurrent layer, projection to the embedding's width, read-out."""
@@ -299,7 +327,6 @@ def serve(setting, name):
             hidden = self.embedding(tokens) + self.positions
             return self.read_out(self.encoder(hidden, mask=self.mask, is_causal=True))
 
-    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     torch.set_flush_denormal(True)
     torch.manual_seed(0)
     sizes, width, positions = setting["settings"], setting["width"], setting["time"]
@@ -313,10 +340,8 @@ def serve(setting, name):
     tokens = torch.randint(0, SYMBOLS, shape)
     targets = torch.randint(0, SYMBOLS, (shape[0] * shape[1],))
     run = torch.compile(model) if name == "pytorch-compiled" else model
-    status = pathlib.Path("/proc/self/status")
-    lines = status.read_text().splitlines() if status.exists() else []
-    print(next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS:")), 0), flush=True)
-    for line in sys.stdin:
+    print(memory("self", "VmRSS"), flush=True)
+    while (line := sys.stdin.readline().strip()) != "end":
         start, wall = time.process_time(), time.perf_counter()
         for _ in range(int(line)):
             optimiser.zero_grad()
@@ -324,6 +349,7 @@ def serve(setting, name):
             nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimiser.step()
         print(time.process_time() - start, time.perf_counter() - wall, flush=True)
+    print(memory("self", "VmHWM"), flush=True)
 
 
 if __name__ == "__main__":
