@@ -12,13 +12,14 @@ mod project;
 use std::process::ExitCode;
 
 use clap::Parser;
+use kernels::cost::CountingAllocator;
 
 use crate::arguments::{Arguments, Command};
 use crate::failure::{Ending, Failure};
 
 // Training frees and takes large blocks at every step, which glibc returns to the system each time.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: CountingAllocator<mimalloc::MiMalloc> = CountingAllocator(mimalloc::MiMalloc);
 
 fn main() -> ExitCode {
     std::panic::set_hook(Box::new(report_bug));

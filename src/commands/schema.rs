@@ -186,6 +186,19 @@ fn part() -> Value {
             "scale": choice("Scale of the effect.", ["difference", "ratio"]),
         }),
     );
+    let identity = object(
+        "An identity: on every seed the left is the right, within a tolerance.",
+        &["kind", "name", "task", "metric", "models", "tolerance"],
+        &json!({
+            "kind": { "const": "identity" }, "name": name, "task": task,
+            "metric": text("Metric."), "split": text("Split; `test` unless said."), "models": models,
+            "against": text("Label of the model on the right."),
+            "constant": number("A constant on the right, where there is no model."),
+            "times": number("What the right is multiplied by."),
+            "at": at,
+            "tolerance": number("How far both sides may lie apart, in units of the metric."),
+        }),
+    );
     let step_time = object(
         "The time of a training step, by our kernels and by PyTorch's.",
         &["kind", "name", "task", "model", "against", "at", "margin"],
@@ -196,7 +209,7 @@ fn part() -> Value {
             "margin": number("How many times faster, at least."),
         }),
     );
-    json!({ "oneOf": [solve_rate, difference, step_time] })
+    json!({ "oneOf": [solve_rate, difference, identity, step_time] })
 }
 
 fn figure() -> Value {

@@ -70,6 +70,13 @@ pub(crate) fn effects(part: &Part, tables: &Tables, level: f64) -> Result<Vec<Ef
                     }
                 }
             }
+            Part::Identity { models, .. } => {
+                for model in models {
+                    let mut effect = identity(tables, part, model, place)?;
+                    name_group(&mut effect, models, Combine::Each, place);
+                    effects.push(effect);
+                }
+            }
             Part::StepTime { task, model, against, margin, .. } => {
                 effects.push(step_time(tables, task, model, against, place, *margin, level)?);
             }
@@ -328,6 +335,44 @@ fn difference(
         },
         order: None,
         note,
+    })
+}
+
+/// Left minus right on the seed where it is largest; the range over seeds stands in place of an interval.
+fn identity(tables: &Tables, part: &Part, model: &str, place: &Place) -> Result<Effect, String> {
+    let Part::Identity { task, metric, split, against, constant, times, tolerance, .. } = part else {
+        unreachable!("only identities come here")
+    };
+    let values = |model| Measured::of(tables, &Query { task, model, metric, split, place }, split);
+    let left = values(model);
+    let right = against.as_deref().map_or(Measured::Constant(*constant), values).times(*times);
+    let pairs = left.pair(&right, |value| value).map_err(|missing| {
+        format!("{missing} of `{metric}` on {task} for {model} at {} (split {split})", place_name(place))
+    })?;
+    let differences = || pairs.iter().flatten().copied();
+    let largest = differences().fold(0.0, |a: f64, b| if b.abs() > a.abs() { b } else { a });
+    let (low, high) =
+        differences().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), b| (low.min(b), high.max(b)));
+    let holds = differences().all(|difference| difference.abs() <= *tolerance);
+    Ok(Effect {
+        row: Row {
+            name: String::new(),
+            model: model.to_owned(),
+            against: against.clone().unwrap_or_else(|| record::spelled::spell(*constant)),
+            effect: largest,
+            low,
+            high,
+            decision_low: low,
+            decision_high: high,
+            smallest_detectable: *tolerance,
+            units: pairs.len(),
+            decision: if holds { RegimeDecision::Supported } else { RegimeDecision::Reversed },
+            fragile: false,
+            left: left.mean(),
+            right: right.mean(),
+        },
+        order: None,
+        note: String::new(),
     })
 }
 

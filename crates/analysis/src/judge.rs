@@ -218,6 +218,7 @@ fn unit(part: &Part) -> String {
                 (Scale::Ratio, _) => format!("ratio of {metric}{on}"),
             }
         }
+        Part::Identity { metric, .. } => format!("largest difference in {metric}"),
         Part::StepTime { .. } => "times faster a training step".to_owned(),
     }
 }
@@ -242,6 +243,7 @@ fn margin(part: &Part) -> String {
             };
             format!("{} {}", side_name(*side), significant(signed))
         }
+        Part::Identity { tolerance, .. } => format!("within {}", record::spelled::spell(*tolerance)),
         Part::StepTime { margin, .. } => format!("above {}", significant(*margin)),
     }
 }

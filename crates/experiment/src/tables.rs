@@ -29,7 +29,7 @@ const CURVE_POINTS: usize = 40;
 pub(crate) struct Tables {
     /// `runs.csv`: the same on every run.
     pub(crate) runs: Vec<RunRow>,
-    /// `seconds.csv`: scores at equal seconds, which depend on the machine.
+    /// `seconds.csv`: scores at equal seconds, and metrics that are seconds or made of them, which depend on the machine.
     pub(crate) seconds: Vec<RunRow>,
     /// `curves.csv`.
     pub(crate) curves: Vec<CurveTableRow>,
@@ -54,7 +54,12 @@ impl Tables {
             planned.iter().filter_map(|cell| Some((cell, records.get(&cell.key)?))).collect();
         let mut tables = Self::default();
         for &(cell, record) in &finished {
-            tables.runs.extend(run_rows(cell, record, plan.definition.tuning.common_rate));
+            let rows = run_rows(cell, record, plan.definition.tuning.common_rate);
+            // What a clock said is not the same on every run.
+            let (seconds, runs): (Vec<RunRow>, Vec<RunRow>) =
+                rows.into_iter().partition(|row| row.metric.ends_with("seconds"));
+            tables.runs.extend(runs);
+            tables.seconds.extend(seconds);
             if cell.stage != Stage::Tuning {
                 tables.curves.extend(curve_rows(cell, record));
                 tables.timing.extend(timing_rows(cell, record));

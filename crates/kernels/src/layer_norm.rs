@@ -12,6 +12,9 @@
 //! dx = s (g - sum g / n - z sum (g * z) / n),  dgamma = sum over rows of dy * z,  dbeta = sum over rows of dy
 //! ```
 //!
+//! Root-mean-square normalisation (Zhang and Sennrich 2019) leaves out the mean and the shift: `m = 0` and no `beta`, and the term
+//! `sum g / n` of the backward pass with it. Both are the same loops, with and without these terms.
+//!
 //! Kept for the backward pass: the input (shared, not copied) and `m` and `s`, two numbers a row. burn composes the
 //! backward pass of some fifteen operations, each a walk over the whole tensor.
 
@@ -63,7 +66,26 @@ pub fn layer_norm<const D: usize>(
     ))
 }
 
-/// Backends with the operation.
+/// `inputs` `[.., width]` over the root of their mean square in the last dimension, then scaled by `gamma` `[width]`.
+///
+/// # Panics
+/// When the widths differ.
+#[must_use]
+pub fn rms_norm<const D: usize>(inputs: Tensor<D>, gamma: Tensor<1>, epsilon: f64) -> Tensor<D> {
+    let width = inputs.dims()[D - 1];
+    assert_eq!(gamma.dims(), [width], "scale of a layer of width {width}");
+    if !is_fused(&inputs) {
+        let scale = (inputs.clone().square().mean_dim(D - 1) + epsilon).sqrt().recip();
+        return inputs * scale * gamma.unsqueeze();
+    }
+    Tensor::from_dispatch(<Dispatch as LayerNormBackend>::fused_rms_norm(
+        inputs.into_dispatch(),
+        gamma.into_dispatch(),
+        epsilon,
+    ))
+}
+
+/// Backends with the operations.
 #[backend_extension(Autodiff, Flex)]
 trait LayerNormBackend: Backend {
     /// See [`layer_norm`].
@@ -73,11 +95,19 @@ trait LayerNormBackend: Backend {
         beta: FloatTensor<Self>,
         epsilon: f64,
     ) -> FloatTensor<Self>;
+
+    /// See [`rms_norm`].
+    fn fused_rms_norm(inputs: FloatTensor<Self>, gamma: FloatTensor<Self>, epsilon: f64)
+    -> FloatTensor<Self>;
 }
 
 impl LayerNormBackend for Flex {
     fn fused_layer_norm(inputs: FlexTensor, gamma: FlexTensor, beta: FlexTensor, epsilon: f64) -> FlexTensor {
-        forward(&inputs.to_contiguous(), &gamma.to_contiguous(), &beta.to_contiguous(), epsilon).0
+        forward(&inputs.to_contiguous(), &gamma.to_contiguous(), Some(&beta.to_contiguous()), epsilon).0
+    }
+
+    fn fused_rms_norm(inputs: FlexTensor, gamma: FlexTensor, epsilon: f64) -> FlexTensor {
+        forward(&inputs.to_contiguous(), &gamma.to_contiguous(), None, epsilon).0
     }
 }
 
@@ -90,17 +120,35 @@ impl<C: CheckpointStrategy> LayerNormBackend for Autodiff<Flex, C> {
     ) -> FloatTensor<Self> {
         let parents = [inputs.node(), gamma.node(), beta.node()];
         let [inputs, gamma, beta] = [&inputs, &gamma, &beta].map(|tensor| tensor.primitive().to_contiguous());
-        let (output, statistics) = forward(&inputs, &gamma, &beta, epsilon);
+        let (output, statistics) = forward(&inputs, &gamma, Some(&beta), epsilon);
         match LayerNorm.prepare::<C>(parents).compute_bound().stateful() {
+            OpsKind::Tracked(preparation) => preparation.finish(Saved { inputs, gamma, statistics }, output),
+            OpsKind::UnTracked(preparation) => preparation.finish(output),
+        }
+    }
+
+    fn fused_rms_norm(
+        inputs: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        epsilon: f64,
+    ) -> FloatTensor<Self> {
+        let parents = [inputs.node(), gamma.node()];
+        let [inputs, gamma] = [&inputs, &gamma].map(|tensor| tensor.primitive().to_contiguous());
+        let (output, statistics) = forward(&inputs, &gamma, None, epsilon);
+        match RmsNorm.prepare::<C>(parents).compute_bound().stateful() {
             OpsKind::Tracked(preparation) => preparation.finish(Saved { inputs, gamma, statistics }, output),
             OpsKind::UnTracked(preparation) => preparation.finish(output),
         }
     }
 }
 
-/// The backward step.
+/// The backward step of [`layer_norm`].
 #[derive(Debug)]
 struct LayerNorm;
+
+/// The backward step of [`rms_norm`].
+#[derive(Debug)]
+struct RmsNorm;
 
 /// What the backward step reads.
 #[derive(Debug, Clone)]
@@ -122,38 +170,56 @@ impl BackwardStep<Flex, 3> for LayerNorm {
 
     fn backward(self, ops: Ops<Saved, 3>, gradients: &mut Gradients, _checkpointer: &mut Checkpointer) {
         let gradient = gradients.consume::<Flex>(&ops.node).to_contiguous();
-        let Saved { inputs, gamma, statistics } = &ops.state;
-        let width = statistics_width(inputs, statistics);
-        let mut of_inputs = vec![0.0; values(inputs).len()];
-        let (mut of_gamma, mut of_beta) = (vec![0.0; width], vec![0.0; width]);
-        let kernel = Backward {
-            inputs: values(inputs),
-            gamma: values(gamma),
-            gradient: values(&gradient),
-            statistics,
-            of_inputs: &mut of_inputs,
-            of_gamma: &mut of_gamma,
-            of_beta: &mut of_beta,
-        };
-        dispatch(instruction_set(), kernel);
-        let of_parents = [(of_inputs, inputs), (of_gamma, gamma), (of_beta, gamma)];
-        for (parent, (gradient, like)) in ops.parents.into_iter().zip(of_parents) {
+        for (parent, gradient) in ops.parents.into_iter().zip(backward::<true>(&ops.state, &gradient)) {
             if let Some(parent) = parent {
-                gradients.register::<Flex>(parent.id, tensor(gradient, like.layout().shape().clone()));
+                gradients.register::<Flex>(parent.id, gradient);
             }
         }
     }
+}
+
+impl BackwardStep<Flex, 2> for RmsNorm {
+    type State = Saved;
+
+    fn backward(self, ops: Ops<Saved, 2>, gradients: &mut Gradients, _checkpointer: &mut Checkpointer) {
+        let gradient = gradients.consume::<Flex>(&ops.node).to_contiguous();
+        for (parent, gradient) in ops.parents.into_iter().zip(backward::<false>(&ops.state, &gradient)) {
+            if let Some(parent) = parent {
+                gradients.register::<Flex>(parent.id, gradient);
+            }
+        }
+    }
+}
+
+/// The gradients of inputs, scale and shift; the last is zeros where nothing is `CENTRED`.
+fn backward<const CENTRED: bool>(saved: &Saved, gradient: &FlexTensor) -> [FlexTensor; 3] {
+    let Saved { inputs, gamma, statistics } = saved;
+    let width = statistics_width(inputs, statistics);
+    let mut of_inputs = vec![0.0; values(inputs).len()];
+    let (mut of_gamma, mut of_beta) = (vec![0.0; width], vec![0.0; width]);
+    let kernel = Backward::<CENTRED> {
+        inputs: values(inputs),
+        gamma: values(gamma),
+        gradient: values(gradient),
+        statistics,
+        of_inputs: &mut of_inputs,
+        of_gamma: &mut of_gamma,
+        of_beta: &mut of_beta,
+    };
+    dispatch(instruction_set(), kernel);
+    let like = |gradient, like: &FlexTensor| tensor(gradient, like.layout().shape().clone());
+    [like(of_inputs, inputs), like(of_gamma, gamma), like(of_beta, gamma)]
 }
 
 fn statistics_width(inputs: &FlexTensor, statistics: &[Statistics]) -> usize {
     values(inputs).len() / statistics.len().max(1)
 }
 
-/// The output, and each row's statistics.
+/// The output, and each row's statistics; without a shift nothing is centred.
 fn forward(
     inputs: &FlexTensor,
     gamma: &FlexTensor,
-    beta: &FlexTensor,
+    beta: Option<&FlexTensor>,
     epsilon: f64,
 ) -> (FlexTensor, Vec<Statistics>) {
     let width = values(gamma).len();
@@ -163,7 +229,7 @@ fn forward(
     let kernel = Forward {
         inputs: values(inputs),
         gamma: values(gamma),
-        beta: values(beta),
+        beta: beta.map(|beta| values(beta)),
         epsilon: epsilon as f32,
         output: &mut output,
         statistics: &mut statistics,
@@ -175,7 +241,8 @@ fn forward(
 struct Forward<'a> {
     inputs: &'a [f32],
     gamma: &'a [f32],
-    beta: &'a [f32],
+    /// Absent where nothing is centred.
+    beta: Option<&'a [f32]>,
     epsilon: f32,
     output: &'a mut [f32],
     statistics: &'a mut [Statistics],
@@ -186,13 +253,23 @@ impl Kernel for Forward<'_> {
     fn run<S: Simd, const R: usize>(self, simd: S) {
         let width = self.gamma.len();
         let rows = self.inputs.chunks_exact(width).zip(self.output.chunks_exact_mut(width));
+        let Some(beta) = self.beta else {
+            for ((x, y), statistics) in rows.zip(self.statistics) {
+                let scale = (dot(simd, x, x) / width as f32 + self.epsilon).sqrt().recip();
+                for ((y, x), gamma) in y.iter_mut().zip(x).zip(self.gamma) {
+                    *y = x * scale * gamma;
+                }
+                *statistics = Statistics { mean: 0.0, scale };
+            }
+            return;
+        };
         for ((x, y), statistics) in rows.zip(self.statistics) {
             let mean = sum(simd, x) / width as f32;
             for (y, x) in y.iter_mut().zip(x) {
                 *y = x - mean;
             }
             let scale = (dot(simd, y, y) / width as f32 + self.epsilon).sqrt().recip();
-            for ((y, gamma), beta) in y.iter_mut().zip(self.gamma).zip(self.beta) {
+            for ((y, gamma), beta) in y.iter_mut().zip(self.gamma).zip(beta) {
                 *y = *y * scale * gamma + beta;
             }
             *statistics = Statistics { mean, scale };
@@ -200,7 +277,7 @@ impl Kernel for Forward<'_> {
     }
 }
 
-struct Backward<'a> {
+struct Backward<'a, const CENTRED: bool> {
     inputs: &'a [f32],
     gamma: &'a [f32],
     gradient: &'a [f32],
@@ -210,7 +287,7 @@ struct Backward<'a> {
     of_beta: &'a mut [f32],
 }
 
-impl Kernel for Backward<'_> {
+impl<const CENTRED: bool> Kernel for Backward<'_, CENTRED> {
     #[inline(always)]
     fn run<S: Simd, const R: usize>(self, simd: S) {
         let width = self.gamma.len();
@@ -221,20 +298,23 @@ impl Kernel for Backward<'_> {
         {
             let Statistics { mean, scale } = *statistics;
             for (z, x) in normalised.iter_mut().zip(x) {
-                *z = (x - mean) * scale;
+                *z = if CENTRED { (x - mean) * scale } else { x * scale };
             }
             for ((dx, dy), gamma) in dx.iter_mut().zip(dy).zip(self.gamma) {
                 *dx = dy * gamma;
             }
-            let (mean, slope) = (sum(simd, dx) / width as f32, dot(simd, dx, &normalised) / width as f32);
+            let mean = if CENTRED { sum(simd, dx) / width as f32 } else { 0.0 };
+            let slope = dot(simd, dx, &normalised) / width as f32;
             for (dx, z) in dx.iter_mut().zip(&normalised) {
                 *dx = scale * (*dx - mean - z * slope);
             }
             for ((of_gamma, dy), z) in self.of_gamma.iter_mut().zip(dy).zip(&normalised) {
                 *of_gamma += dy * z;
             }
-            for (of_beta, dy) in self.of_beta.iter_mut().zip(dy) {
-                *of_beta += dy;
+            if CENTRED {
+                for (of_beta, dy) in self.of_beta.iter_mut().zip(dy) {
+                    *of_beta += dy;
+                }
             }
         }
     }
@@ -294,6 +374,15 @@ mod tests {
     const COMPOSED: Norm =
         |inputs, gamma, beta, epsilon| burn::tensor::module::layer_norm(inputs, gamma, Some(beta), epsilon);
 
+    /// Root-mean-square normalisation behind the same signature.
+    const RMS: Norm = |inputs, gamma, beta, epsilon| rms_norm(inputs, gamma, epsilon) + beta.unsqueeze();
+    const RMS_COMPOSED: Norm = |inputs, gamma, beta, epsilon| {
+        let scale = (inputs.clone().square().mean_dim(1) + epsilon).sqrt().recip();
+        inputs * scale * gamma.unsqueeze() + beta.unsqueeze()
+    };
+    /// Each fused operation with the composed one and the fixture's name.
+    const PAIRS: [(Norm, Norm, &str); 2] = [(layer_norm, COMPOSED, "expected"), (RMS, RMS_COMPOSED, "expected_rms")];
+
     /// The output, and the gradients of inputs, gamma and beta.
     fn run(case: &Case, norm: Norm) -> [Vec<f32>; 4] {
         let device = Device::flex().autodiff();
@@ -332,26 +421,30 @@ mod tests {
         let [rows, width]: [usize; 2] = serde_json::from_value(record["shape"].clone()).unwrap();
         let values = ["inputs", "gamma", "beta", "gradient"].map(|name| list(&record[name]));
         let case = Case { rows, width, values };
-        let expected = NAMES.map(|name| list(&record["expected"][name]));
-        on_every_instruction_set(|| assert_close(&run(&case, layer_norm), &expected, "fused"));
-        assert_close(&run(&case, COMPOSED), &expected, "composed");
+        for (fused, composed, what) in PAIRS {
+            let expected = NAMES.map(|name| list(&record[what][name]));
+            on_every_instruction_set(|| assert_close(&run(&case, fused), &expected, what));
+            assert_close(&run(&case, composed), &expected, what);
+        }
     }
 
     #[test]
     fn fused_equals_composed_at_every_awkward_width() {
         for (rows, width) in [(1, 1), (1, 2), (3, 15), (5, 16), (2, 17), (7, 33), (4, 100)] {
             let case = Case::new(rows, width);
-            let expected = run(&case, COMPOSED);
-            on_every_instruction_set(|| {
-                assert_close(&run(&case, layer_norm), &expected, &format!("{rows} x {width}"));
-            });
+            for (fused, composed, what) in PAIRS {
+                let expected = run(&case, composed);
+                on_every_instruction_set(|| {
+                    assert_close(&run(&case, fused), &expected, &format!("{what}, {rows} x {width}"));
+                });
+            }
         }
     }
 
     /// The largest difference between a gradient and central differences of step 1/64, relative to 1 + its size.
-    fn largest_difference(case: &Case, gradients: &[Vec<f32>]) -> f64 {
+    fn largest_difference(norm: Norm, case: &Case, gradients: &[Vec<f32>]) -> f64 {
         let loss = |case: &Case| -> f64 {
-            let output = &run(case, layer_norm)[0];
+            let output = &run(case, norm)[0];
             output.iter().zip(&case.values[3]).map(|(o, g)| f64::from(*o) * f64::from(*g)).sum()
         };
         let step = 1.0 / 64.0;
@@ -371,13 +464,15 @@ mod tests {
     #[test]
     fn gradients_equal_finite_differences_and_a_wrong_gradient_does_not() {
         let case = Case::new(3, 19);
-        let [_, inputs, gamma, beta] = run(&case, layer_norm);
-        let mut gradients = [inputs, gamma, beta];
-        let difference = largest_difference(&case, &gradients);
-        assert!(difference < 2e-3, "{difference}");
-        // The twin: the gradient of the inputs without the mean's share.
-        gradients[0].iter_mut().for_each(|x| *x += 0.05);
-        assert!(largest_difference(&case, &gradients) > 1e-2);
+        for norm in [layer_norm as Norm, RMS] {
+            let [_, inputs, gamma, beta] = run(&case, norm);
+            let mut gradients = [inputs, gamma, beta];
+            let difference = largest_difference(norm, &case, &gradients);
+            assert!(difference < 2e-3, "{difference}");
+            // The twin: the gradient of the inputs without the mean's share.
+            gradients[0].iter_mut().for_each(|x| *x += 0.05);
+            assert!(largest_difference(norm, &case, &gradients) > 1e-2);
+        }
     }
 
     #[test]

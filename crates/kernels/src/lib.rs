@@ -6,6 +6,7 @@
 //! - [`linear`]: a linear map with its bias and, if wanted, the rectifier.
 //! - [`cross_entropy`]: the loss of a classifier, softmax included.
 //! - [`rows`]: rows of a table by their numbers, as in an embedding.
+//! - [`cost`]: multiply-adds and bytes, counted while operations run.
 //! - [`float_mode`]: the one scoped guard that flushes denormal numbers to zero.
 //! - [`instruction_set`]: which vector instructions the fused implementations use.
 //!
@@ -13,6 +14,7 @@
 //! of ordinary burn operations, and the tests hold the two against each other.
 
 pub mod attention;
+pub mod cost;
 pub mod cross_entropy;
 mod device;
 mod flex;

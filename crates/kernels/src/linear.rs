@@ -27,6 +27,7 @@ use burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension};
 use burn::tensor::Tensor;
 use burn::tensor::activation::relu;
 
+use crate::cost;
 use crate::device::is_fused;
 use crate::flex::{tensor, values, values_mut};
 use crate::instruction_set::instruction_set;
@@ -288,6 +289,7 @@ unsafe fn multiply(
 ) {
     assert!(left.holds(rows, depth) && right.holds(depth, columns), "operands of a product");
     assert!(depth > 0, "a product over nothing writes nothing");
+    cost::count(rows * depth * columns);
     let ([left_row, left_column], [right_row, right_column]) = (left.strides(), right.strides());
     let shared = rows * depth * columns >= SHARED;
     let parallelism = if shared { gemm::Parallelism::Rayon(0) } else { gemm::Parallelism::None };

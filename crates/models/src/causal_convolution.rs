@@ -22,6 +22,7 @@ use burn::module::Module;
 use burn::nn::Linear;
 use burn::tensor::Tensor;
 use burn::tensor::activation::relu;
+use kernels::cost;
 use sequence::Interface;
 use serde::{Deserialize, Serialize};
 use training::{Body, BodyContext, Initialiser};
@@ -129,12 +130,12 @@ struct Convolution {
 
 impl Body for CausalConvolutionBody {
     fn forward(&self, inputs: Tensor<3>, context: &BodyContext) -> Tensor<3> {
-        let mut hidden = context.dropout(self.input.forward(inputs)); // [batch, time, channels]
+        let mut hidden = context.dropout(counted(&self.input, inputs)); // [batch, time, channels]
         for (layer, dilation) in self.dilated_layers() {
             let convolved = layer.forward(hidden.clone(), dilation);
             hidden = hidden + context.dropout(relu(convolved));
         }
-        self.output.forward(hidden)
+        counted(&self.output, hidden)
     }
 
     fn multiply_adds(&self, time: usize) -> u64 {
@@ -161,9 +162,9 @@ impl Convolution {
     fn forward(&self, inputs: Tensor<3>, dilation: usize) -> Tensor<3> {
         let [batch, time, channels] = inputs.dims();
         let inputs = inputs.reshape([batch * time, channels]);
-        let mut sum = self.current.forward(inputs.clone()).reshape([batch, time, channels]);
+        let mut sum = counted(&self.current, inputs.clone()).reshape([batch, time, channels]);
         for (tap, delay) in self.delayed_taps(dilation, time) {
-            let product = tap.forward(inputs.clone()).reshape([batch, time, channels]);
+            let product = counted(tap, inputs.clone()).reshape([batch, time, channels]);
             let zeros = Tensor::zeros([batch, delay, channels], (&product.device(), product.dtype()));
             sum = sum + Tensor::cat(vec![zeros, product.narrow(1, 0, time - delay)], 1);
         }
@@ -175,6 +176,13 @@ impl Convolution {
         let delays = (1..).map(move |tap: usize| tap.saturating_mul(dilation));
         self.earlier.iter().zip(delays).take_while(move |&(_, delay)| delay < time)
     }
+}
+
+/// A linear map as burn has it, whose product is counted.
+fn counted<const D: usize>(linear: &Linear, inputs: Tensor<D>) -> Tensor<D> {
+    let [width, outputs] = linear.weight.dims();
+    cost::count(inputs.shape().num_elements() / width * width * outputs);
+    linear.forward(inputs)
 }
 
 #[cfg(test)]

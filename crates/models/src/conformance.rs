@@ -1,7 +1,7 @@
 //! One suite for every registered model, over its defaults and the variants named here.
 
 use sequence::{
-    Batch, Budget, Dataset, Fit, Floor, InputKind, Inputs, Interface, LearnError, LossKind, Predictions,
+    Batch, Budget, Dataset, Fit, Floor, InputKind, Inputs, Interface, LearnError, LossKind, Pass, Predictions,
     Predictor, Random, Run, Score, StopRule, Stopwatch, Stream, Targets, Task, TestSet,
 };
 use serde_json::{Value, json};
@@ -216,6 +216,9 @@ fn arms() -> Vec<Arm> {
         ("transformer", json!({"norm": "post", "residual": false, "layers": 1})),
         ("transformer", json!({"position": "alibi", "heads": 4, "layers": 1})),
         ("transformer", json!({"position": "none", "window": 3})),
+        ("transformer", json!({"attention": "explicit", "position": "alibi", "heads": 1})),
+        ("transformer", json!({"attention": "linear", "normalisation": "root-mean-square"})),
+        ("transformer", json!({"attention": "additive", "layers": 1})),
         ("n-gram", json!({"smoothing": "witten-bell", "order": 3})),
     ];
     defaults.chain(variants.map(|(name, settings)| Arm::new(name, settings))).collect()
@@ -410,6 +413,47 @@ fn an_unsuitable_task_is_an_error() {
         if !arm.counts() {
             let error = arm.fit(&with_source, 1, 1).err().map(|error| error.to_string());
             assert!(error.is_some_and(|message| message.contains("source sequence")), "{}", arm.label());
+        }
+    }
+}
+
+/// Exactly the outputs of one pass, as generation with remembered keys, values and states needs.
+#[test]
+fn reading_position_by_position_gives_the_outputs_of_one_pass() {
+    let batch = full_batch(3, TIME);
+    let steps = |arm: &Arm, batch: &Batch| arm.trained().steps(batch, &Still);
+    let mut stepped = 0;
+    for arm in arms() {
+        let Some(stepwise) = steps(&arm, &batch) else { continue };
+        stepped += 1;
+        assert!(stepwise.largest_difference < 1e-4, "{}: {}", arm.label(), stepwise.largest_difference);
+        assert_eq!(stepwise.positions.len(), TIME);
+        // What is remembered of a whole sequence is there, and a position costs something.
+        assert!(stepwise.positions.iter().all(|cost| cost.memory_bytes > 0 && cost.multiply_adds > 0));
+    }
+    // Of those above: recurrent nets and all causal Transformers but the additive one.
+    assert!(stepped >= 15, "{stepped}");
+    // Twin: a network that looks ahead cannot be read so.
+    assert_eq!(steps(&bidirectional(), &batch), None);
+}
+
+#[test]
+fn the_formula_of_multiply_adds_is_what_runs() {
+    let batch = full_batch(3, TIME);
+    for arm in arms().into_iter().filter(|arm| !arm.counts()).chain([bidirectional()]) {
+        let fit = arm.fit(&Text::new(), 1, 1).unwrap();
+        let pass = fit.predictor.pass(&batch, Pass::Body, &Still).unwrap();
+        // Training counts a forward pass three times, over 16 sequences of which some end early, and the read-out of the
+        // positions that count.
+        let trained = Text::new().training_batch(1, 0, 16);
+        let read_out = trained.supervised() as u64 * WIDTH as u64 * u64::from(SYMBOLS);
+        let formula = (fit.multiply_adds / 3 - read_out) / 16;
+        let counted = pass.multiply_adds / 3;
+        if arm.entry.attends {
+            // Pairs within a tile count where they run, hidden ones too, and not all of them are in the formula.
+            assert!(counted >= formula && counted < formula * 3 / 2, "{}: {counted} {formula}", arm.label());
+        } else {
+            assert_eq!(counted, formula, "{}", arm.label());
         }
     }
 }

@@ -28,7 +28,7 @@ pub use gru::Gru;
 pub use lstm::{ForgetBias, Lstm};
 pub use n_gram::{Counts, NGram, NGramConfig, Smoothing};
 pub use rnn::{Rnn, RnnActivation, RnnInitialisation};
-pub use transformer::{NormPlacement, PositionEncoding, Transformer};
+pub use transformer::{AttentionKind, NormPlacement, Normalisation, PositionEncoding, Transformer};
 
 use sequence::{LearnError, Learner};
 use training::TrainingConfig;

@@ -4,8 +4,8 @@ use burn::module::{Module, Param};
 use burn::nn::Linear;
 use burn::tensor::Tensor;
 use kernels::linear::Activation;
-use kernels::recurrent::{CellKind, RecurrentWeights, recurrent_sequence};
-use training::{Body, BodyContext, Initialiser, mapped};
+use kernels::recurrent::{CellKind, RecurrentState, RecurrentWeights, recurrent_sequence, recurrent_step};
+use training::{Body, BodyContext, Initialiser, Memory, mapped};
 
 /// One recurrent layer over whole sequences.
 #[derive(Module, Debug)]
@@ -50,13 +50,7 @@ impl Body for RecurrentBody {
     fn forward(&self, inputs: Tensor<3>, context: &BodyContext) -> Tensor<3> {
         let mut hidden = context.dropout(inputs); // [batch, time, width], then [batch, time, hidden]
         for layer in &self.layers {
-            let weights = RecurrentWeights {
-                input: layer.input.val(),
-                recurrent: layer.recurrent.val(),
-                bias: layer.bias.val(),
-                recurrent_bias: layer.recurrent_bias.as_ref().map(Param::val),
-            };
-            hidden = context.dropout(recurrent_sequence(self.kind, hidden, &weights, None));
+            hidden = context.dropout(recurrent_sequence(self.kind, hidden, &layer.weights(), None));
         }
         mapped(&self.projection, hidden, Activation::None)
     }
@@ -68,6 +62,41 @@ impl Body for RecurrentBody {
             .map(|layer| layer.input.shape().num_elements() + layer.recurrent.shape().num_elements())
             .sum();
         (time * (layers + self.projection.weight.shape().num_elements())) as u64
+    }
+
+    /// Remembers the hidden state of each layer, and the cell state where there is one.
+    fn step(&self, input: Tensor<3>, memory: &mut Memory) -> Option<Tensor<3>> {
+        let [batch, _, _] = input.dims();
+        let mut before = std::mem::take(&mut memory.tensors).into_iter();
+        let mut hidden = input.squeeze_dim::<2>(1);
+        for layer in &self.layers {
+            let mut next = || before.next().map(|state| state.flatten::<2>(1, 3));
+            let state = next().map(|hidden| {
+                let cell = if self.kind == CellKind::Lstm { next() } else { None };
+                RecurrentState { hidden, cell }
+            });
+            let state = recurrent_step(self.kind, hidden, &layer.weights(), state);
+            let kept = |state: &Tensor<2>| {
+                let [_, units] = state.dims();
+                state.clone().reshape([batch, 1, 1, units])
+            };
+            memory.tensors.push(kept(&state.hidden));
+            memory.tensors.extend(state.cell.as_ref().map(kept));
+            hidden = state.hidden;
+        }
+        memory.position += 1;
+        Some(mapped(&self.projection, hidden.unsqueeze_dim(1), Activation::None))
+    }
+}
+
+impl RecurrentLayer {
+    fn weights(&self) -> RecurrentWeights {
+        RecurrentWeights {
+            input: self.input.val(),
+            recurrent: self.recurrent.val(),
+            bias: self.bias.val(),
+            recurrent_bias: self.recurrent_bias.as_ref().map(Param::val),
+        }
     }
 }
 

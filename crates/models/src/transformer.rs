@@ -5,22 +5,30 @@
 //! post-norm: x = norm(x + A(x)),  x = norm(x + F(x))
 //! A(x) = concat over heads of softmax(Q K' / sqrt(d / heads)) V, times W_O     Q, K, V = x W_Q, x W_K, x W_V
 //! without norms: x = x + A(x), x = x + F(x); without residuals, the same without `x +`
+//! linear:   row i of A's part is sum_j f(Q_i) . f(K_j) V_j over sum_j f(Q_i) . f(K_j), f(z) = elu(z) + 1
+//! additive: softmax of v . tanh(Q_i + K_j) in place of Q_i . K_j / sqrt(d / heads), with v a head
 //! F(x) = relu(x W_1 + b_1) W_2 + b_2
 //! x [time, d], W_Q, W_K, W_V, W_O [d, d], W_1 [d, feed-forward], W_2 [feed-forward, d]
 //! ```
 //!
-//! Vaswani et al. 2017; pre-norm: Xiong et al. 2020. Linear maps lead from the width of
+//! Vaswani et al. 2017; pre-norm: Xiong et al. 2020; linear attention: Katharopoulos et al. 2020; additive scores: Bahdanau, Cho
+//! and Bengio 2015. Linear maps lead from the width of
 //! the embedding to d and back where they differ.
+
+use std::ops::Range;
 
 use burn::module::{Module, Param};
 use burn::nn::{LayerNorm, Linear};
 use burn::tensor::{Tensor, TensorData};
-use kernels::attention::{AttentionOptions, self_attention};
-use kernels::layer_norm::layer_norm;
+use kernels::attention::{
+    AttentionOptions, additive_attention, attention_of_last, attention_with_weights, linear_attention,
+    linear_attention_of_last, self_attention,
+};
+use kernels::layer_norm::{layer_norm, rms_norm};
 use kernels::linear::Activation;
 use sequence::Interface;
 use serde::{Deserialize, Serialize};
-use training::{Body, BodyContext, Initialiser, LAYER_NORM_EPSILON, mapped};
+use training::{Body, BodyContext, Initialiser, LAYER_NORM_EPSILON, Memory, mapped};
 
 use crate::Architecture;
 use crate::architecture::nearest;
@@ -47,6 +55,34 @@ pub struct Transformer {
     pub causal: bool,
     /// How many positions are visible, itself included; 0 means all.
     pub window: usize,
+    /// How positions weigh each other.
+    pub attention: AttentionKind,
+    /// What the normalisation takes out.
+    pub normalisation: Normalisation,
+}
+
+/// What a normalisation takes out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Normalisation {
+    /// Mean and variance, with a learned scale and shift (Ba, Kiros and Hinton 2016).
+    Layer,
+    /// The root mean square, with a learned scale (Zhang and Sennrich 2019).
+    RootMeanSquare,
+}
+
+/// How positions weigh each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AttentionKind {
+    /// By the softmax of scaled products, tile by tile, which never holds all weights.
+    Tiled,
+    /// The same, holding scores and weights of all pairs.
+    Explicit,
+    /// By products of positive features, whose sums over earlier positions are kept instead of these.
+    Linear,
+    /// By the softmax of a layer of hyperbolic tangents, holding it for all pairs.
+    Additive,
 }
 
 /// Where the layer normalisation stands.
@@ -87,6 +123,8 @@ impl Default for Transformer {
             position: PositionEncoding::Sinusoidal,
             causal: true,
             window: 0,
+            attention: AttentionKind::Tiled,
+            normalisation: Normalisation::Layer,
         }
     }
 }
@@ -116,15 +154,22 @@ impl Architecture for Transformer {
                 self.inner_width, self.heads
             ));
         }
+        if self.attention == AttentionKind::Linear
+            && (self.window > 0 || self.position == PositionEncoding::Alibi)
+        {
+            return Err("`attention = \"linear\"` has no scores that a `window` or ALiBi could change".to_owned());
+        }
         Ok(())
     }
 
     fn body_parameters(&self, width: usize) -> usize {
         let (d, feed_forward) = (self.inner_width, self.feed_forward);
-        let attention = d * 3 * d + 3 * d + d * d + d;
+        let direction = if self.attention == AttentionKind::Additive { d } else { 0 };
+        let attention = d * 3 * d + 3 * d + d * d + d + direction;
         let feed_forward = d * feed_forward + feed_forward + feed_forward * d + d;
-        let norms = if self.norm == NormPlacement::None { 0 } else { 2 * 2 * d };
-        let final_norm = if self.norm == NormPlacement::Pre { 2 * d } else { 0 };
+        let norm = if self.normalisation == Normalisation::Layer { 2 * d } else { d };
+        let norms = if self.norm == NormPlacement::None { 0 } else { 2 * norm };
+        let final_norm = if self.norm == NormPlacement::Pre { norm } else { 0 };
         let projections = if d == width { 0 } else { width * d + d + d * width + width };
         self.layers * (attention + feed_forward + norms) + final_norm + projections
     }
@@ -157,7 +202,7 @@ impl Architecture for Transformer {
         let d = self.inner_width;
         let differs = d != width;
         let norm = |initialiser: &mut Initialiser| {
-            (self.norm != NormPlacement::None).then(|| initialiser.layer_norm(d))
+            (self.norm != NormPlacement::None).then(|| self.new_norm(initialiser))
         };
         TransformerBody {
             input: differs.then(|| initialiser.linear(width, d)),
@@ -171,9 +216,13 @@ impl Architecture for Transformer {
                     feed_forward_norm: norm(initialiser),
                     expansion: initialiser.linear(d, self.feed_forward),
                     contraction: initialiser.linear(self.feed_forward, d),
+                    direction: (self.attention == AttentionKind::Additive).then(|| {
+                        let width = d / self.heads;
+                        initialiser.uniform([self.heads, width], 1.0 / (width as f32).sqrt())
+                    }),
                 })
                 .collect(),
-            final_norm: (self.norm == NormPlacement::Pre).then(|| initialiser.layer_norm(d)),
+            final_norm: (self.norm == NormPlacement::Pre).then(|| self.new_norm(initialiser)),
             output: differs.then(|| initialiser.linear(d, width)),
             settings: self.clone(),
         }
@@ -201,24 +250,23 @@ struct Block {
     feed_forward_norm: Option<LayerNorm>,
     expansion: Linear,
     contraction: Linear,
+    /// `[heads, d / heads]`, of additive scores.
+    direction: Option<Param<Tensor<2>>>,
 }
 
 impl Body for TransformerBody {
     fn forward(&self, inputs: Tensor<3>, context: &BodyContext) -> Tensor<3> {
         let hidden = apply(self.input.as_ref(), inputs); // [batch, time, d]
-        let mut hidden = context.dropout(self.add_positions(hidden));
+        let mut hidden = context.dropout(self.positions_added(hidden, 0));
         let [_, time, _] = hidden.dims();
         // A causal mask already hides the padding, which comes last, from every real position.
         let padded = !self.settings.causal && context.lengths.iter().any(|&length| length < time);
-        let options = AttentionOptions {
-            causal: self.settings.causal,
-            window: (self.settings.window > 0).then_some(self.settings.window),
-            alibi: self.settings.position == PositionEncoding::Alibi,
-            lengths: padded.then(|| context.lengths.to_vec()),
-        };
+        let options = self.settings.options(padded.then(|| context.lengths.to_vec()));
         for block in &self.blocks {
             hidden = self.sub_layer(hidden, block.attention_norm.as_ref(), |inputs| {
-                context.dropout(block.attend(inputs, self.settings.heads, &options))
+                let packed = mapped(&block.query_key_value, inputs, Activation::None);
+                let attended = block.attend(packed, &self.settings, &options);
+                context.dropout(mapped(&block.attention_output, attended, Activation::None))
             });
             hidden = self.sub_layer(hidden, block.feed_forward_norm.as_ref(), |inputs| {
                 context.dropout(block.feed_forward(inputs))
@@ -248,9 +296,39 @@ impl Body for TransformerBody {
             })
             .sum();
         let projections = self.input.as_ref().map_or(0, weights) + self.output.as_ref().map_or(0, weights);
-        // Scores and weighted values cost d multiply-adds each for a visible pair, over all heads.
-        let attention = self.blocks.len() * 2 * self.settings.inner_width * self.settings.visible_pairs(time);
+        let attention = self.blocks.len() * self.settings.attention_multiply_adds(time);
         (time * (blocks + projections) + attention) as u64
+    }
+
+    /// Attention of the first block, with the inputs as queries, keys and values.
+    fn mix(&self, inputs: Tensor<3>) -> Option<Tensor<3>> {
+        let block = self.blocks.first()?;
+        let packed = Tensor::cat(vec![inputs; 3], 2);
+        Some(block.attend(packed, &self.settings, &self.settings.options(None)))
+    }
+
+    /// Remembers keys and values of each block (the cache), those within the window if there is one; with linear attention
+    /// their sums.
+    fn step(&self, input: Tensor<3>, memory: &mut Memory) -> Option<Tensor<3>> {
+        if !self.settings.causal || self.settings.attention == AttentionKind::Additive {
+            return None;
+        }
+        let mut before = std::mem::take(&mut memory.tensors).into_iter();
+        let mut hidden = self.positions_added(apply(self.input.as_ref(), input), memory.position);
+        for block in &self.blocks {
+            hidden = self.sub_layer(hidden, block.attention_norm.as_ref(), |inputs| {
+                let packed = mapped(&block.query_key_value, inputs, Activation::None);
+                let attended = block.attend_last(packed, &self.settings, &mut before, &mut memory.tensors);
+                mapped(&block.attention_output, attended, Activation::None)
+            });
+            hidden =
+                self.sub_layer(hidden, block.feed_forward_norm.as_ref(), |inputs| block.feed_forward(inputs));
+        }
+        if let Some(norm) = &self.final_norm {
+            hidden = normalised(norm, hidden);
+        }
+        memory.position += 1;
+        Some(apply(self.output.as_ref(), hidden))
     }
 }
 
@@ -272,17 +350,18 @@ impl TransformerBody {
         normalise_at(NormPlacement::Post, sum)
     }
 
-    fn add_positions(&self, hidden: Tensor<3>) -> Tensor<3> {
+    /// Adds the vectors of the positions from `first`.
+    fn positions_added(&self, hidden: Tensor<3>, first: usize) -> Tensor<3> {
         let [_, time, d] = hidden.dims();
         match (self.settings.position, &self.positions) {
             (PositionEncoding::Sinusoidal, _) => {
-                let table = TensorData::new(sinusoids(time, d), [1, time, d]);
+                let table = TensorData::new(sinusoids(first..first + time, d), [1, time, d]);
                 let table = Tensor::<3>::from_data(table, &hidden.device());
                 hidden.clone() + table.cast(hidden.dtype())
             }
             (PositionEncoding::Learned, Some(table)) => {
                 let table = table.val();
-                let table = if table.dims()[0] == time { table } else { table.narrow(0, 0, time) };
+                let table = if table.dims()[0] == time { table } else { table.narrow(0, first, time) };
                 hidden + table.unsqueeze()
             }
             _ => hidden,
@@ -291,6 +370,36 @@ impl TransformerBody {
 }
 
 impl Transformer {
+    fn new_norm(&self, initialiser: &Initialiser) -> LayerNorm {
+        let mut norm = initialiser.layer_norm(self.inner_width);
+        if self.normalisation == Normalisation::RootMeanSquare {
+            norm.beta = None;
+        }
+        norm
+    }
+
+    /// What a query sees.
+    fn options(&self, lengths: Option<Vec<usize>>) -> AttentionOptions {
+        AttentionOptions {
+            causal: self.causal,
+            window: (self.window > 0).then_some(self.window),
+            alibi: self.position == PositionEncoding::Alibi,
+            lengths,
+        }
+    }
+
+    /// Multiply-adds of the attention of one block. Scores and weighted values cost d each for a pair, over all heads, be it
+    /// visible or, where all are held, hidden. Linear attention adds each position to the sums and reads these; its
+    /// blocks of pairs within causal sums are left out.
+    fn attention_multiply_adds(&self, time: usize) -> usize {
+        let d = self.inner_width;
+        match self.attention {
+            AttentionKind::Tiled => 2 * d * self.visible_pairs(time),
+            AttentionKind::Explicit | AttentionKind::Additive => 2 * d * time * time,
+            AttentionKind::Linear => 2 * d * (d / self.heads + 1) * time,
+        }
+    }
+
     /// Pairs of a query and a key that it may see, in a sequence of `time` positions.
     fn visible_pairs(&self, time: usize) -> usize {
         let window = if self.window == 0 { time } else { self.window };
@@ -301,11 +410,47 @@ impl Transformer {
 }
 
 impl Block {
-    /// `[batch, time, d]` -> `[batch, time, d]`.
-    fn attend(&self, inputs: Tensor<3>, heads: usize, options: &AttentionOptions) -> Tensor<3> {
-        let attended =
-            self_attention(mapped(&self.query_key_value, inputs, Activation::None), heads, options);
-        mapped(&self.attention_output, attended, Activation::None)
+    /// From queries, keys and values beside each other, `[batch, time, 3 d]`, to `[batch, time, d]`.
+    fn attend(&self, packed: Tensor<3>, settings: &Transformer, options: &AttentionOptions) -> Tensor<3> {
+        if settings.attention == AttentionKind::Tiled {
+            return self_attention(packed, settings.heads, options);
+        }
+        let [query, key, value] = split_heads(packed, settings.heads);
+        merge_heads(match (settings.attention, &self.direction) {
+            (AttentionKind::Linear, _) => linear_attention(query, key, value, options),
+            (_, Some(direction)) => additive_attention(query, key, value, direction.val(), options).0,
+            _ => attention_with_weights(query, key, value, options).0,
+        })
+    }
+
+    /// The same at one position more, `[batch, 1, 3 d]` to `[batch, 1, d]`, given in `before` what was remembered of the
+    /// others; `after` gets what includes it.
+    fn attend_last(
+        &self,
+        packed: Tensor<3>,
+        settings: &Transformer,
+        before: &mut impl Iterator<Item = Tensor<4>>,
+        after: &mut Vec<Tensor<4>>,
+    ) -> Tensor<3> {
+        let [query, key, value] = split_heads(packed, settings.heads);
+        if settings.attention == AttentionKind::Linear {
+            let (output, state) = linear_attention_of_last(query, key, value, before.next());
+            after.push(state);
+            return merge_heads(output);
+        }
+        let [key, value] = [key, value].map(|new| {
+            let all = match before.next() {
+                Some(past) => Tensor::cat(vec![past, new], 2), // [batch, heads, time, d / heads]
+                None => new,
+            };
+            let time = all.dims()[2];
+            match settings.window {
+                window if window > 0 && time > window => all.narrow(2, time - window, window),
+                _ => all,
+            }
+        });
+        after.extend([key.clone(), value.clone()]);
+        merge_heads(attention_of_last(query, key, value, settings.position == PositionEncoding::Alibi))
     }
 
     /// `[batch, time, d]` -> `[batch, time, d]`.
@@ -315,6 +460,21 @@ impl Block {
     }
 }
 
+/// Queries, keys and values beside each other, `[batch, time, 3 d]`, each as `[batch, heads, time, d / heads]`.
+fn split_heads(packed: Tensor<3>, heads: usize) -> [Tensor<4>; 3] {
+    let [batch, time, all] = packed.dims();
+    let d = all / 3;
+    [0, 1, 2].map(|part| {
+        packed.clone().narrow(2, part * d, d).reshape([batch, time, heads, d / heads]).swap_dims(1, 2)
+    })
+}
+
+/// `[batch, heads, time, d / heads]` as `[batch, time, d]`.
+fn merge_heads(output: Tensor<4>) -> Tensor<3> {
+    let [batch, heads, time, width] = output.dims();
+    output.swap_dims(1, 2).reshape([batch, time, heads * width])
+}
+
 fn apply(linear: Option<&Linear>, inputs: Tensor<3>) -> Tensor<3> {
     match linear {
         Some(linear) => mapped(linear, inputs, Activation::None),
@@ -322,19 +482,22 @@ fn apply(linear: Option<&Linear>, inputs: Tensor<3>) -> Tensor<3> {
     }
 }
 
-/// `[batch, time, d]`, normalised over the last dimension.
+/// `[batch, time, d]`, normalised over the last dimension; without a shift nothing is centred either.
 fn normalised(norm: &LayerNorm, inputs: Tensor<3>) -> Tensor<3> {
     let gamma = norm.gamma.val();
-    let beta = norm.beta.as_ref().map_or_else(|| gamma.zeros_like(), Param::val);
-    layer_norm(inputs, gamma, beta, LAYER_NORM_EPSILON)
+    match &norm.beta {
+        Some(beta) => layer_norm(inputs, gamma, beta.val(), LAYER_NORM_EPSILON),
+        None => rms_norm(inputs, gamma, LAYER_NORM_EPSILON),
+    }
 }
 
-/// `[time, d]`: sin(t / 10000^(2i/d)) at even values 2i, cos of the same at odd ones (Vaswani et al. 2017, section 3.5).
-fn sinusoids(time: usize, d: usize) -> Vec<f32> {
+/// A row of d values for each position t: sin(t / 10000^(2i/d)) at even values 2i, cos of the same at odd ones (Vaswani et
+/// al. 2017, section 3.5).
+fn sinusoids(positions: Range<usize>, d: usize) -> Vec<f32> {
     let frequencies: Vec<f64> =
         (0..d).map(|value| 10_000_f64.powf(-((value / 2 * 2) as f64) / d as f64)).collect();
     #[expect(clippy::cast_possible_truncation, reason = "hidden values are single precision")]
-    (0..time)
+    positions
         .flat_map(|t| {
             frequencies.iter().enumerate().map(move |(value, frequency)| {
                 let angle = t as f64 * frequency;
@@ -381,8 +544,9 @@ mod tests {
     #[test]
     fn sinusoids_by_hand() {
         // Position 1 of width 4: sin 1, cos 1, sin 0.01, cos 0.01.
-        let table = sinusoids(2, 4);
+        let table = sinusoids(0..2, 4);
         assert_eq!(table[..4], [0.0, 1.0, 0.0, 1.0]);
+        assert_eq!(table[4..], sinusoids(1..2, 4));
         for (value, by_hand) in table[4..].iter().zip([0.841_471, 0.540_302_3, 0.009_999_833, 0.999_95]) {
             assert!((value - by_hand).abs() < 1e-6, "{value} {by_hand}");
         }

@@ -420,6 +420,34 @@ pub enum Part {
         #[serde(default)]
         scale: Scale,
     },
+    /// An identity: on every seed the left is the right, within a tolerance. Exact, so it has no interval.
+    Identity {
+        /// What this part says, in words.
+        name: String,
+        /// Label of the task.
+        task: String,
+        /// Metric.
+        metric: String,
+        /// Split; `test` unless said.
+        #[serde(default = "test")]
+        split: String,
+        /// Labels of the models on the left, each a regime.
+        models: Vec<String>,
+        /// Label of the model on the right, if it is not a constant.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        against: Option<String>,
+        /// A constant on the right, where there is no model.
+        #[serde(default)]
+        constant: f64,
+        /// What the right is multiplied by.
+        #[serde(default = "once", skip_serializing_if = "is_once")]
+        times: f64,
+        /// Regimes.
+        #[serde(default)]
+        at: std::collections::BTreeMap<String, Vec<Value>>,
+        /// How far both sides may lie apart, in units of the metric.
+        tolerance: f64,
+    },
     /// The time of a training step, by our kernels and by PyTorch's.
     StepTime {
         /// What this part says, in words.
@@ -455,9 +483,10 @@ impl Part {
     #[must_use]
     pub fn name(&self) -> &str {
         match self {
-            Self::SolveRate { name, .. } | Self::Difference { name, .. } | Self::StepTime { name, .. } => {
-                name
-            }
+            Self::SolveRate { name, .. }
+            | Self::Difference { name, .. }
+            | Self::Identity { name, .. }
+            | Self::StepTime { name, .. } => name,
         }
     }
 
@@ -465,9 +494,10 @@ impl Part {
     #[must_use]
     pub fn task(&self) -> &str {
         match self {
-            Self::SolveRate { task, .. } | Self::Difference { task, .. } | Self::StepTime { task, .. } => {
-                task
-            }
+            Self::SolveRate { task, .. }
+            | Self::Difference { task, .. }
+            | Self::Identity { task, .. }
+            | Self::StepTime { task, .. } => task,
         }
     }
 
@@ -479,6 +509,7 @@ impl Part {
             Self::Difference { models, against, .. } => {
                 models.iter().chain(against).map(String::as_str).collect()
             }
+            Self::Identity { models, against, .. } => models.iter().chain(against).map(String::as_str).collect(),
             Self::StepTime { model, against, .. } => vec![model, against],
         }
     }
@@ -494,12 +525,14 @@ impl Part {
                 ("margin", *margin, *margin >= 1.0)
             }
             Self::Difference { margin, .. } => ("margin", *margin, *margin >= 0.0),
+            Self::Identity { tolerance, .. } => ("tolerance", *tolerance, *tolerance >= 0.0),
         };
         let wanted = match (key, self) {
             ("rate", _) => "lies between 0 and 1",
             (_, Self::Difference { scale: Scale::Difference, .. }) => {
                 "is 0 or more, on the side that `side` says"
             }
+            (_, Self::Identity { .. }) => "is 0 or more",
             _ => "is a ratio of 1 or more",
         };
         if sound && value.is_finite() {
@@ -513,7 +546,10 @@ impl Part {
     #[must_use]
     pub fn at(&self) -> &std::collections::BTreeMap<String, Vec<Value>> {
         match self {
-            Self::SolveRate { at, .. } | Self::Difference { at, .. } | Self::StepTime { at, .. } => at,
+            Self::SolveRate { at, .. }
+            | Self::Difference { at, .. }
+            | Self::Identity { at, .. }
+            | Self::StepTime { at, .. } => at,
         }
     }
 }

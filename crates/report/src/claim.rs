@@ -82,11 +82,15 @@ fn boundary(part: &Part) -> f64 {
         Part::Difference { margin, side: Side::Above, .. } | Part::StepTime { margin, .. } => *margin,
         Part::Difference { margin, side: Side::Below, scale: Scale::Difference, .. } => -margin,
         Part::Difference { margin, side: Side::Below, scale: Scale::Ratio, .. } => margin.recip(),
+        Part::Identity { tolerance, .. } => *tolerance,
     }
 }
 
 /// Whether the interval that is shown and the one that decides lie differently about the margin.
 fn intervals_disagree(regime: &Regime, part: &Part) -> bool {
+    if matches!(part, Part::Identity { .. }) {
+        return false;
+    }
     let boundary = boundary(part);
     (regime.low > boundary, regime.high < boundary)
         != (regime.decision_low > boundary, regime.decision_high < boundary)

@@ -80,7 +80,7 @@ pub(crate) fn metrics_in_use(definition: &Definition, task: &str) -> Vec<String>
     let parts = definition.claims.iter().flat_map(|claim| &claim.parts).filter(|part| part.task() == task);
     let judged = parts.filter_map(|part| match part {
         Part::SolveRate { .. } => Some("solved".to_owned()),
-        Part::Difference { metric, .. } => Some(base(metric).to_owned()),
+        Part::Difference { metric, .. } | Part::Identity { metric, .. } => Some(base(metric).to_owned()),
         Part::StepTime { .. } => None,
     });
     let drawn = definition.figures.iter().filter(|figure| figure.task == task);
@@ -89,6 +89,15 @@ pub(crate) fn metrics_in_use(definition: &Definition, task: &str) -> Vec<String>
         .map(|figure| base(&figure.metric).to_owned())
         .chain(controlled.map(|control| control.metric.clone()));
     distinct(judged.chain(others))
+}
+
+/// What a metric describes that is neither better nor worse for being more.
+fn description(metric: &str) -> String {
+    let of = |prefix: &str| metric.strip_prefix(prefix).map(|what| what.replace('-', " "));
+    let exponent = of("exponent-of-").map(|what| format!("exponent: the power of the length by which {what} grow"));
+    let doubling = || of("doubling-of-").map(|what| format!("{what} over those at half the length"));
+    let share = || of("share-of-").map(|what| format!("share of {what} that lets positions see each other"));
+    exponent.or_else(doubling).or_else(share).unwrap_or_else(|| metric.to_owned())
 }
 
 struct Scores<'a> {
@@ -172,7 +181,16 @@ impl Scores<'_> {
             }
             "log10-block" => ("gradient of a block (test@BLOCK)", "decimal logarithm"),
             "token-cosine" => ("how alike positions are", "mean cosine; 1 is the same"),
-            other if is_description(other) => return other.to_owned(),
+            "multiply-adds" => ("multiply-adds of the matrix products", "less is better"),
+            "mixing-multiply-adds" => {
+                ("multiply-adds of what lets positions see each other, alone", "less is better")
+            }
+            "bytes" => ("most bytes held at once, forward and backward", "less is better"),
+            "mixing-bytes" => ("most bytes held by what lets positions see each other, alone", "less is better"),
+            "seconds" => ("processor seconds", "less is better"),
+            "mixing-seconds" => ("processor seconds of what lets positions see each other, alone", "less is better"),
+            "memory-bytes" => ("bytes remembered of the positions so far", "less is better"),
+            other if is_description(other) => return description(other),
             other if larger_is_better(other) => (other, "more is better"),
             other => (other, "less is better"),
         };

@@ -142,6 +142,48 @@ pub trait Learner: Send {
     fn peak_bytes(&self, data: &Dataset) -> u64;
 }
 
+/// What is passed through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pass {
+    /// The body, between embedding and read-out.
+    Body,
+    /// Of the body only what lets positions see each other: in attention scores, softmax and weighted sum.
+    Mixing,
+}
+
+/// What a pass cost.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PassCost {
+    /// Multiply-adds of the matrix products in the forward pass, counted where they ran.
+    pub multiply_adds: u64,
+    /// The most bytes that forward and backward pass held at once; `None` where the program does not count them.
+    pub peak_bytes: Option<u64>,
+    /// Processor seconds of the forward pass.
+    pub forward_seconds: f64,
+    /// Processor seconds of both.
+    pub seconds: f64,
+}
+
+/// What reading one position more cost.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PositionCost {
+    /// Multiply-adds of the matrix products, counted where they ran.
+    pub multiply_adds: u64,
+    /// Bytes that are remembered for the positions to come.
+    pub memory_bytes: u64,
+    /// Processor seconds.
+    pub seconds: f64,
+}
+
+/// What reading a batch position by position cost.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stepwise {
+    /// Each position, in order.
+    pub positions: Vec<PositionCost>,
+    /// The largest difference of an output value from the same in one pass over all positions.
+    pub largest_difference: f64,
+}
+
 /// A fitted model.
 pub trait Predictor {
     /// Outputs for a batch, padding included.
@@ -169,6 +211,18 @@ pub trait Predictor {
 
     /// The hidden states that the read-out reads, `[size, time, width]`. `None` for a model without them.
     fn states(&self, _batch: &Batch) -> Option<Vec<f32>> {
+        None
+    }
+
+    /// What a forward and backward pass of the body, or of what lets positions see each other alone, costs on a batch. `None`
+    /// for a model without such a part.
+    fn pass(&self, _batch: &Batch, _pass: Pass, _stopwatch: &dyn Stopwatch) -> Option<PassCost> {
+        None
+    }
+
+    /// What the body costs when it reads a batch one position after the other, as generating text needs. `None` for a model
+    /// that needs all positions at once.
+    fn steps(&self, _batch: &Batch, _stopwatch: &dyn Stopwatch) -> Option<Stepwise> {
         None
     }
 

@@ -11,8 +11,8 @@ mod task;
 
 pub use batch::{Batch, Inputs, Predictions, Targets};
 pub use learner::{
-    Budget, CurvePoint, Density, Fit, LearnError, Learner, Observer, Outcome, Predictor, Run, StopRule,
-    Stopwatch,
+    Budget, CurvePoint, Density, Fit, LearnError, Learner, Observer, Outcome, Pass, PassCost, PositionCost,
+    Predictor, Run, Stepwise, StopRule, Stopwatch,
 };
 pub use random::{Random, Stream};
 pub use task::{Dataset, Floor, InputKind, Interface, LossKind, Score, Split, Task, TestSet};

@@ -8,6 +8,7 @@
 //! The trainer knows no task: it sees batches, a loss kind and a mask.
 
 mod config;
+mod cost;
 mod devices;
 mod fit;
 mod initialiser;
@@ -27,7 +28,7 @@ pub use devices::device;
 pub use fit::fit;
 pub use initialiser::{Initialiser, LAYER_NORM_EPSILON, orthogonal};
 pub use memory::peak_bytes;
-pub use network::{Body, BodyContext, Network, Positions, SequenceNetwork, mapped};
+pub use network::{Body, BodyContext, Memory, Network, Positions, SequenceNetwork, mapped};
 pub use predictor::NetworkPredictor;
 
 /// Why training could not start. Divergence is not an error but an outcome.

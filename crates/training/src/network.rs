@@ -8,11 +8,13 @@ use burn::nn::{Embedding, Linear};
 use burn::tensor::{Tensor, TensorData};
 use kernels::linear::{Activation, linear};
 use kernels::rows::rows;
-use sequence::{Batch, InputKind, Inputs, Interface, LossKind, Random, Stream};
+use sequence::{
+    Batch, InputKind, Inputs, Interface, LossKind, Pass, PassCost, Random, Stepwise, Stopwatch, Stream,
+};
 
 use crate::loss::mean_loss;
 use crate::probe::input_gradients;
-use crate::{Initialiser, TrainingConfig};
+use crate::{Initialiser, TrainingConfig, cost};
 
 /// A map from embedded inputs to hidden states, the part in which models differ.
 pub trait Body: Module + ModuleDisplay + 'static {
@@ -29,6 +31,35 @@ pub trait Body: Module + ModuleDisplay + 'static {
     /// Multiply-adds of the matrix products in one forward pass over one sequence of `time` positions, as executed:
     /// causal attention counts the visible pairs only.
     fn multiply_adds(&self, time: usize) -> u64;
+
+    /// What lets positions see each other, by itself and on the inputs as they are, `[batch, time, width]` of any width that
+    /// the body reads inside: of attention the scores, their softmax and the weighted sum. `None` where it cannot be taken apart.
+    fn mix(&self, _inputs: Tensor<3>) -> Option<Tensor<3>> {
+        None
+    }
+
+    /// The output `[batch, 1, width]` at one position more, `[batch, 1, width]`, given what `memory` holds of those before, which
+    /// are those of [`forward`](Self::forward) in evaluation. `None` for a body that needs all positions at once.
+    fn step(&self, _input: Tensor<3>, _memory: &mut Memory) -> Option<Tensor<3>> {
+        None
+    }
+}
+
+/// What a body remembers of the positions that it has read one by one.
+#[derive(Debug, Default)]
+pub struct Memory {
+    /// Positions read.
+    pub position: usize,
+    /// Tensors in an order of the body's own; none before the first position.
+    pub tensors: Vec<Tensor<4>>,
+}
+
+impl Memory {
+    /// Bytes of the tensors, in single precision.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.tensors.iter().map(|tensor| 4 * tensor.shape().num_elements() as u64).sum()
+    }
 }
 
 /// What a forward pass depends on beside inputs and parameters.
@@ -113,6 +144,16 @@ pub trait Network: Module + 'static {
         None
     }
 
+    /// See [`sequence::Predictor::pass`].
+    fn pass(&self, _batch: &Batch, _pass: Pass, _stopwatch: &dyn Stopwatch) -> Option<PassCost> {
+        None
+    }
+
+    /// See [`sequence::Predictor::steps`].
+    fn steps(&self, _batch: &Batch, _stopwatch: &dyn Stopwatch) -> Option<Stepwise> {
+        None
+    }
+
     /// Parameters of the body, embedding and read-out excluded.
     fn body_parameters(&self) -> usize;
 
@@ -193,6 +234,14 @@ impl<B: Body> Network for SequenceNetwork<B> {
 
     fn states(&self, batch: &Batch, context: &BodyContext) -> Option<Tensor<3>> {
         Some(self.body.forward(self.embed(batch), context))
+    }
+
+    fn pass(&self, batch: &Batch, pass: Pass, stopwatch: &dyn Stopwatch) -> Option<PassCost> {
+        cost::pass(&self.body, self.embed(batch), pass, &batch.lengths, stopwatch)
+    }
+
+    fn steps(&self, batch: &Batch, stopwatch: &dyn Stopwatch) -> Option<Stepwise> {
+        cost::steps(&self.body, self.embed(batch), &batch.lengths, stopwatch)
     }
 
     fn body_parameters(&self) -> usize {

@@ -5,7 +5,8 @@ use std::ops::Range;
 use burn::tensor::Tensor;
 use burn::tensor::activation::log_softmax;
 use sequence::{
-    Batch, Density, InputKind, Inputs, Interface, LossKind, Predictions, Predictor, Random, Stream, Targets,
+    Batch, Density, InputKind, Inputs, Interface, LossKind, Pass, PassCost, Predictions, Predictor, Random,
+    Stepwise, Stopwatch, Stream, Targets,
 };
 
 use crate::probe::parameter_gradients;
@@ -97,6 +98,14 @@ impl<N: Network> Predictor for NetworkPredictor<N> {
     fn states(&self, batch: &Batch) -> Option<Vec<f32>> {
         let states = self.network.states(batch, &BodyContext::evaluation(&batch.lengths))?;
         Some(states.into_data().try_into_vec().expect("states are single precision"))
+    }
+
+    fn pass(&self, batch: &Batch, pass: Pass, stopwatch: &dyn Stopwatch) -> Option<PassCost> {
+        self.network.pass(batch, pass, stopwatch)
+    }
+
+    fn steps(&self, batch: &Batch, stopwatch: &dyn Stopwatch) -> Option<Stepwise> {
+        self.network.steps(batch, stopwatch)
     }
 
     fn density(&self) -> Option<&dyn Density> {

@@ -11,6 +11,7 @@ use record::cell::Outcome;
 use sequence::{Batch, Budget, Inputs, Outcome as Ending, StopRule};
 use serde::{Deserialize, Serialize};
 
+use super::slope::slope;
 use super::{
     CellContext, Costs, FIT, MeasurementEntry, SOLVED_EVALUATIONS, Schedule, TEST, VALIDATION, Yield,
     Yielded, counted, curve, row, scores,
@@ -222,29 +223,9 @@ fn quantile(ascending: &[f64], fraction: f64) -> Option<f64> {
     Some(ascending[below] + (place - below as f64) * (ascending[above] - ascending[below]))
 }
 
-/// The slope of the least-squares line through points; `None` through fewer than three.
-fn slope(points: &[(f64, f64)]) -> Option<f64> {
-    if points.len() < 3 {
-        return None;
-    }
-    let count = points.len() as f64;
-    let mean = |of: fn(&(f64, f64)) -> f64| points.iter().map(of).sum::<f64>() / count;
-    let (x, y) = (mean(|point| point.0), mean(|point| point.1));
-    let products: f64 = points.iter().map(|point| (point.0 - x) * (point.1 - y)).sum();
-    let squares: f64 = points.iter().map(|point| (point.0 - x).powi(2)).sum();
-    Some(products / squares)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_slope_of_a_line_is_its_own_and_two_points_are_none() {
-        let line: Vec<(f64, f64)> = (5..20).map(|x| (f64::from(x), 3.0 - 0.25 * f64::from(x))).collect();
-        assert!((slope(&line).unwrap() + 0.25).abs() < 1e-12);
-        assert_eq!(slope(&line[..2]), None);
-    }
 
     #[test]
     fn quantiles_by_hand() {

@@ -16,17 +16,31 @@ use crate::facts::Facts;
 use crate::machine::Machine;
 use crate::settings::{complete, parse, resolve, table};
 
+mod decoding_cost;
 mod gradient_by_depth;
 mod gradient_by_lag;
+mod growth;
+mod pass_cost;
+mod repeat;
+mod slope;
 mod staircase;
 mod step_time;
 mod train;
+mod untrained;
 
 pub(crate) use staircase::{LADDER, RATES};
 
 /// All measurements.
 pub static MEASUREMENTS: &[MeasurementEntry] =
-    &[train::ENTRY, staircase::ENTRY, gradient_by_lag::ENTRY, gradient_by_depth::ENTRY, step_time::ENTRY];
+    &[
+        train::ENTRY,
+        staircase::ENTRY,
+        gradient_by_lag::ENTRY,
+        gradient_by_depth::ENTRY,
+        step_time::ENTRY,
+        pass_cost::ENTRY,
+        decoding_cost::ENTRY,
+    ];
 
 /// The measurement of that name.
 #[must_use]

@@ -11,10 +11,11 @@ use record::cell::Outcome;
 use sequence::{Batch, Budget, Floor, Interface, Predictions, Score, StopRule, Task, TestSet};
 use serde::{Deserialize, Serialize};
 
+use super::repeat::{Reading, Repeat, median};
 use super::{CellContext, Costs, FIT, MeasurementEntry, Schedule, Yield, Yielded, row};
 use crate::ExperimentError;
 use crate::facts::Facts;
-use crate::machine::{Load, Machine};
+use crate::machine::Machine;
 use crate::settings::{defaults, parse};
 
 pub(super) const ENTRY: MeasurementEntry = MeasurementEntry {
@@ -33,13 +34,6 @@ pub(super) const ENTRY: MeasurementEntry = MeasurementEntry {
     seconds,
     run,
 };
-
-/// Processor time over wall time that a clean repeat has at least; a cell computes on one thread.
-const OWN_SHARE: f64 = 0.95;
-/// Fraction of the machine that others use at most in a clean repeat.
-const OTHERS_SHARE: f64 = 0.05;
-/// The load of the machine is counted in ticks of 0.01 s; two of them are not held against a repeat.
-const TICKS_SECONDS: f64 = 0.02;
 
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
@@ -139,65 +133,11 @@ struct Asked {
     after: Reading,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Reading {
-    wall: f64,
-    processor: f64,
-    load: Option<Load>,
-}
-
-impl Reading {
-    fn of(machine: &dyn Machine) -> Self {
-        Self { wall: machine.wall_seconds(), processor: machine.processor_seconds(), load: machine.load() }
-    }
-}
-
 /// Seconds of each step, and the repeat as a whole: a step lasts from one batch given until the next is asked for.
 fn timed_steps(asked: &[Asked]) -> (Vec<f64>, Repeat) {
     let times = asked.windows(2).map(|pair| pair[1].before.processor - pair[0].after.processor).collect();
     let (first, last) = (asked[0].after, asked[asked.len() - 1].before);
-    let processor = last.processor - first.processor;
-    let load = first.load.zip(last.load).map(|(first, last)| Load {
-        busy_seconds: last.busy_seconds - first.busy_seconds,
-        idle_seconds: last.idle_seconds - first.idle_seconds,
-    });
-    (times, Repeat { wall: last.wall - first.wall, processor, load })
-}
-
-/// What the machine did during a repeat.
-#[derive(Clone, Copy, Debug)]
-struct Repeat {
-    wall: f64,
-    processor: f64,
-    load: Option<Load>,
-}
-
-impl Repeat {
-    /// Why the repeat does not count, if it does not. Where the load is unknown, it is not held against it.
-    fn unclean(&self) -> Option<String> {
-        if self.processor < OWN_SHARE * self.wall {
-            return Some(format!(
-                "the process ran for {:.0}% of the time",
-                100.0 * self.processor / self.wall
-            ));
-        }
-        let Some(load) = self.load else {
-            tracing::info!(
-                "the load of the machine is unknown, so a disturbed repeat cannot be told from a clean one"
-            );
-            return None;
-        };
-        let others = load.busy_seconds - self.processor;
-        let whole = load.busy_seconds + load.idle_seconds;
-        (others > OTHERS_SHARE * whole + TICKS_SECONDS)
-            .then(|| format!("others used {:.0}% of the machine", 100.0 * others / whole))
-    }
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    let middle = values.len() / 2;
-    if values.len() % 2 == 1 { values[middle] } else { values[middle - 1].midpoint(values[middle]) }
+    (times, Repeat::between(first, last))
 }
 
 /// A task that reads the clocks whenever a training batch is asked for. Its batches are drawn beforehand, and it
@@ -268,40 +208,15 @@ impl Task for Timed<'_> {
 mod tests {
     use super::*;
 
-    fn reading(wall: f64, processor: f64, busy: f64) -> Reading {
-        let load = Load { busy_seconds: busy, idle_seconds: 2.0 * wall - busy };
-        Reading { wall, processor, load: Some(load) }
-    }
-
     #[test]
     fn a_step_lasts_from_one_batch_to_the_next() {
-        let at = |wall: f64| reading(wall, 0.5 * wall, wall);
+        let at = |wall: f64| Reading { wall, processor: 0.5 * wall, load: None };
         let asked = [(0.0, 1.0), (4.0, 6.0), (7.0, 7.5)]
             .map(|(before, after)| Asked { before: at(before), after: at(after) });
         let (times, repeat) = timed_steps(&asked);
         // By hand: half of 4 - 1 and of 7 - 6; the whole from 1 to 7.
         assert_eq!(times, [1.5, 0.5]);
-        assert_eq!((repeat.wall, repeat.processor), (6.0, 3.0));
-        assert!(repeat.unclean().is_some());
-    }
-
-    #[test]
-    fn a_disturbed_repeat_is_told_from_a_clean_one() {
-        // Two processors for 10 s: the machine could work for 20 s.
-        let repeat = |processor: f64, busy: f64| Repeat {
-            wall: 10.0,
-            processor,
-            load: Some(Load { busy_seconds: busy, idle_seconds: 20.0 - busy }),
-        };
-        assert_eq!(repeat(9.6, 10.5).unclean(), None);
-        assert_eq!(repeat(9.4, 9.4).unclean().unwrap(), "the process ran for 94% of the time");
-        assert_eq!(repeat(10.0, 12.0).unclean().unwrap(), "others used 10% of the machine");
-        assert_eq!(Repeat { load: None, ..repeat(10.0, 0.0) }.unclean(), None);
-    }
-
-    #[test]
-    fn the_median_is_the_middle() {
-        assert_eq!(median(vec![3.0, 1.0, 2.0]), 2.0);
-        assert_eq!(median(vec![4.0, 1.0, 2.0, 3.0]), 2.5);
+        // Half of the 6 seconds from 1 to 7.
+        assert_eq!(repeat.unclean().unwrap(), "the process ran for 50% of the time");
     }
 }

@@ -52,6 +52,7 @@ fn check_part(part: &Part, tasks: &[TaskCheck]) -> Result<(), String> {
             }
             Ok(())
         }
+        Part::Identity { split, metric, .. } => check_metric(split, metric, task),
         Part::StepTime { .. } => {
             if task.measurement.schedule != Schedule::Alone {
                 return Err(format!(

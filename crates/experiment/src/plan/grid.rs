@@ -42,7 +42,7 @@ pub(super) fn varied(task: &TaskArm, defaults: &Value, over: Option<&str>) -> Re
         if defaults.get(over).is_none() {
             return Err(format!("measure: {}", unknown("setting of the task", over, &keys(defaults))));
         }
-        return Err(format!("`{over}` must be a list, the ladder of the staircase, easiest first"));
+        return Err(format!("`{over}` must be a list, easiest or shortest first"));
     }
     Ok(varied)
 }

@@ -135,7 +135,9 @@ impl<'a> Planner<'a> {
                 return Err(fail(format!("`measure.ladder` is the task's list `{over}`; leave it out")));
             }
             measure.insert(LADDER.to_owned(), Value::Array(ladder.clone()));
-            measure.entry(RATES.to_owned()).or_insert_with(|| definition.tuning.rates.clone().into());
+            if keys(&known_keys).contains(&RATES) {
+                measure.entry(RATES.to_owned()).or_insert_with(|| definition.tuning.rates.clone().into());
+            }
         }
         let mut varying: BTreeMap<String, Vec<Value>> = grid.clone();
         if let (Some(over), Some(ladder)) = (&over, &ladder) {

@@ -150,7 +150,7 @@ fn values_that_make_no_sense_are_refused() {
         "setting `updates`: invalid type",
     );
     says("lag = [2, 3, 4]", "lag = [4, 3]", "`lag` must be a list of numbers, easiest (smallest) first");
-    says("lag = [2, 3, 4]", "lag = 3", "`lag` must be a list, the ladder of the staircase");
+    says("lag = [2, 3, 4]", "lag = 3", "`lag` must be a list, easiest or shortest first");
     says("tune-at = { lag = 2 }", "", "`lag` varies, so `tune-at` must say where rates are tuned");
     says(
         "version = 1\nlag",

@@ -1,7 +1,8 @@
 //! Attention from ordinary burn operations, for every device.
 
 use super::AttentionOptions;
-use burn::tensor::activation::softmax;
+use crate::cost::product;
+use burn::tensor::activation::{softmax, tanh};
 use burn::tensor::{Bool, Tensor, TensorData};
 
 /// [`attention`](super::attention) from ordinary burn operations, with the weights.
@@ -19,9 +20,59 @@ pub fn attention_with_weights(
     options: &AttentionOptions,
 ) -> (Tensor<4>, Tensor<4>) {
     options.check(&query, &key, &value);
-    let [batch, heads, time, width] = query.dims();
+    let [_, _, _, width] = query.dims();
     let scale = 1.0 / (width as f64).sqrt();
-    let mut scores = (query * scale).matmul(key.swap_dims(2, 3)); // [batch, heads, time, time]
+    weighted(product(query * scale, key.swap_dims(2, 3)), value, options)
+}
+
+/// What the last position attends to: [`attention`](super::attention) with a causal mask, at its last query alone.
+///
+/// `query` is [batch, heads, 1, width], `key` and `value` are [batch, heads, time, width], the last of which is the query's
+/// own; with a window these are the keys within it. The output is [batch, heads, 1, width].
+///
+/// # Panics
+/// When the shapes differ elsewhere.
+#[must_use]
+pub fn attention_of_last(query: Tensor<4>, key: Tensor<4>, value: Tensor<4>, alibi: bool) -> Tensor<4> {
+    let [_, heads, time, width] = key.dims();
+    let scale = 1.0 / (width as f64).sqrt();
+    let mut scores = product(query * scale, key.swap_dims(2, 3)); // [batch, heads, 1, time]
+    if alibi {
+        let options = AttentionOptions { alibi, ..AttentionOptions::default() };
+        scores = scores.clone() - distance_penalty(&options, heads, time, &scores).narrow(2, time - 1, 1);
+    }
+    product(softmax(scores, 3), value)
+}
+
+/// Attention whose score of a query `q` and a key `k` is `v tanh(q + k)`, with a direction `v` a head (Bahdanau, Cho and
+/// Bengio 2015, where `q` and `k` are the projected ones); output and weights as of [`attention_with_weights`].
+///
+/// A score takes as many multiply-adds as a scaled product, but also a hyperbolic tangent for each of the `width` values of
+/// each pair, all of which are kept for the backward pass: [batch, heads, time, time, width].
+///
+/// # Panics
+/// As [`attention`](super::attention), and when `direction` is not [heads, width].
+#[must_use]
+pub fn additive_attention(
+    query: Tensor<4>,
+    key: Tensor<4>,
+    value: Tensor<4>,
+    direction: Tensor<2>,
+    options: &AttentionOptions,
+) -> (Tensor<4>, Tensor<4>) {
+    options.check(&query, &key, &value);
+    let [batch, heads, time, width] = query.dims();
+    assert_eq!(direction.dims(), [heads, width], "one direction a head");
+    let pairs = tanh(query.unsqueeze_dim::<5>(3) + key.unsqueeze_dim::<5>(2)); // [batch, heads, time, time, width]
+    let pairs = pairs.reshape([batch, heads, time * time, width]);
+    let scores = product(pairs, direction.reshape([1, heads, width, 1]).expand([batch, heads, width, 1]));
+    weighted(scores.reshape([batch, heads, time, time]), value, options)
+}
+
+/// What the softmax of `scores` [batch, heads, time, time] makes of the values, and the weights.
+fn weighted(scores: Tensor<4>, value: Tensor<4>, options: &AttentionOptions) -> (Tensor<4>, Tensor<4>) {
+    let [batch, heads, time, _] = scores.dims();
+    let mut scores = scores;
     if options.alibi {
         scores = scores.clone() - distance_penalty(options, heads, time, &scores);
     }
@@ -33,7 +84,7 @@ pub fn attention_with_weights(
             softmax(scores.mask_fill(hidden.clone(), -1e30), 3).mask_fill(hidden, 0.0)
         }
     };
-    (weights.clone().matmul(value), weights)
+    (product(weights.clone(), value), weights)
 }
 
 /// `slope |i - j|`, [1, heads, time, time].

@@ -20,6 +20,7 @@
     reason = "a register block is indexed by row and vector, as its equation is"
 )]
 
+use crate::cost;
 use crate::vector::{Kernel, Simd};
 use std::ops::Range;
 
@@ -306,6 +307,8 @@ fn forward_block<S: Simd, const R: usize, const N: usize>(
         }
         let existing = &weights[..time.min(tile.end) - tile.start];
         sum_over_keys::<S, R, N>(simd, values.from(tile.start), existing, &mut output[..width]);
+        // Scores and outputs.
+        cost::count(2 * count * existing.len() * width);
     }
 
     let log_sums = &mut pass.log_sums[(b * heads + h) * time + first..][..count];
@@ -477,6 +480,8 @@ fn backward_block<S: Simd, const R: usize, const N: usize>(
         sum_over_queries::<S, R>(simd, flat, rows, lanes, &mut scratch.key_gradient[sums]);
         let existing = &score_gradients[..time.min(tile.end) - tile.start];
         sum_over_keys::<S, R, N>(simd, keys.from(tile.start), existing, &mut query_gradient[..width]);
+        // Scores once more, and the gradients of weights, values, keys and queries.
+        cost::count(5 * count * existing.len() * width);
     }
 
     for row in query_gradient.iter_mut() {

@@ -58,9 +58,11 @@
 
 mod composed;
 mod kernel;
+mod linear;
 mod operation;
 
-pub use composed::attention_with_weights;
+pub use composed::{additive_attention, attention_of_last, attention_with_weights};
+pub use linear::{LinearState, linear_attention, linear_attention_of_last};
 
 use crate::device::is_fused;
 use burn::tensor::Tensor;

@@ -1,6 +1,7 @@
 //! The same layer from ordinary burn operations, for every device without the fused one.
 
 use super::{CellKind, RecurrentState, RecurrentWeights, assert_shapes};
+use crate::cost::product;
 use burn::tensor::Tensor;
 use burn::tensor::activation::{relu, sigmoid};
 
@@ -17,44 +18,75 @@ pub fn recurrent_sequence_composed(
 ) -> Tensor<3> {
     assert_shapes(kind, &inputs, weights, initial.as_ref());
     let [batch, time, width] = inputs.dims();
-    let [size, columns] = weights.recurrent.dims();
-    let options = (&inputs.device(), inputs.dtype());
-    let zeros = || Tensor::<2>::zeros([batch, size], options);
-    let (hidden, cell) = initial.map_or((None, None), |state| (Some(state.hidden), state.cell));
-    let (mut hidden, mut cell) = (hidden.unwrap_or_else(zeros), cell.unwrap_or_else(zeros));
-    let recurrent_bias = weights.recurrent_bias.clone().unwrap_or_else(|| Tensor::zeros([size], options));
-
-    let projected = inputs.reshape([batch * time, width]).matmul(weights.input.clone())
+    let [_, columns] = weights.recurrent.dims();
+    let projected = product(inputs.reshape([batch * time, width]), weights.input.clone())
         + weights.bias.clone().unsqueeze();
     let mut terms = Vec::with_capacity(time);
     positions(projected.reshape([batch, time, columns]), &mut terms);
-
-    let mut states = Vec::with_capacity(time);
+    let mut state = initial;
+    let mut hidden = Vec::with_capacity(time);
     for term in terms {
-        let product = hidden.clone().matmul(weights.recurrent.clone()); // [batch, gates * hidden]
-        let gate = |sum: &Tensor<2>, index: usize| sum.clone().narrow(1, index * size, size);
-        hidden = match kind {
-            CellKind::Tanh => (term + product).tanh(),
-            CellKind::Relu => relu(term + product),
-            CellKind::Linear => term + product,
-            CellKind::Lstm => {
-                let sum = term + product;
-                let (input, forget) = (sigmoid(gate(&sum, 0)), sigmoid(gate(&sum, 1)));
-                let (candidate, output) = (gate(&sum, 2).tanh(), sigmoid(gate(&sum, 3)));
-                cell = forget * cell + input * candidate;
-                output * cell.clone().tanh()
-            }
-            CellKind::Gru => {
-                let reset = sigmoid(gate(&term, 0) + gate(&product, 0));
-                let update = sigmoid(gate(&term, 1) + gate(&product, 1));
-                let recurrent = gate(&product, 2) + recurrent_bias.clone().unsqueeze();
-                let candidate = (gate(&term, 2) + reset * recurrent).tanh();
-                candidate.clone() + update * (hidden - candidate)
-            }
-        };
-        states.push(hidden.clone());
+        let next = advanced(kind, term, weights, state);
+        hidden.push(next.hidden.clone());
+        state = Some(next);
     }
-    Tensor::stack(states, 1)
+    Tensor::stack(hidden, 1)
+}
+
+/// The state after one position more, `inputs` `[batch, inputs]`, as [`recurrent_sequence_composed`] would reach it.
+///
+/// # Panics
+/// When the shapes do not fit together.
+#[must_use]
+pub fn recurrent_step(
+    kind: CellKind,
+    inputs: Tensor<2>,
+    weights: &RecurrentWeights,
+    state: Option<RecurrentState>,
+) -> RecurrentState {
+    assert_shapes(kind, &inputs.clone().unsqueeze_dim(1), weights, state.as_ref());
+    let term = product(inputs, weights.input.clone()) + weights.bias.clone().unsqueeze();
+    advanced(kind, term, weights, state)
+}
+
+/// The state after a position whose inputs contribute `term` `[batch, gates * hidden]`, bias included.
+fn advanced(
+    kind: CellKind,
+    term: Tensor<2>,
+    weights: &RecurrentWeights,
+    state: Option<RecurrentState>,
+) -> RecurrentState {
+    let [batch, _] = term.dims();
+    let [size, _] = weights.recurrent.dims();
+    let options = (&term.device(), term.dtype());
+    let zeros = || Tensor::<2>::zeros([batch, size], options);
+    let (hidden, cell) = state.map_or((None, None), |state| (Some(state.hidden), state.cell));
+    let hidden = hidden.unwrap_or_else(zeros);
+    let product = product(hidden.clone(), weights.recurrent.clone()); // [batch, gates * hidden]
+    let gate = |sum: &Tensor<2>, index: usize| sum.clone().narrow(1, index * size, size);
+    let mut next_cell = None;
+    let hidden = match kind {
+        CellKind::Tanh => (term + product).tanh(),
+        CellKind::Relu => relu(term + product),
+        CellKind::Linear => term + product,
+        CellKind::Lstm => {
+            let sum = term + product;
+            let (input, forget) = (sigmoid(gate(&sum, 0)), sigmoid(gate(&sum, 1)));
+            let (candidate, output) = (gate(&sum, 2).tanh(), sigmoid(gate(&sum, 3)));
+            let cell = forget * cell.unwrap_or_else(zeros) + input * candidate;
+            next_cell = Some(cell.clone());
+            output * cell.tanh()
+        }
+        CellKind::Gru => {
+            let reset = sigmoid(gate(&term, 0) + gate(&product, 0));
+            let update = sigmoid(gate(&term, 1) + gate(&product, 1));
+            let bias = weights.recurrent_bias.clone().unwrap_or_else(|| Tensor::zeros([size], options));
+            let recurrent = gate(&product, 2) + bias.unsqueeze();
+            let candidate = (gate(&term, 2) + reset * recurrent).tanh();
+            candidate.clone() + update * (hidden - candidate)
+        }
+    };
+    RecurrentState { hidden, cell: next_cell }
 }
 
 /// Splits `[batch, time, width]` into its positions `[batch, width]`, in order, by halving.

@@ -53,7 +53,7 @@ mod sequence;
 mod vector;
 
 pub use cell::CellKind;
-pub use composed::recurrent_sequence_composed;
+pub use composed::{recurrent_sequence_composed, recurrent_step};
 
 use crate::device::is_fused;
 use burn::backend::Dispatch;

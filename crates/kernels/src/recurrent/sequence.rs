@@ -21,6 +21,7 @@ use super::product::{Panels, Rows, add_outer};
 #[cfg(target_arch = "x86_64")]
 use super::vector::{Avx2, Avx512};
 use super::vector::{Portable, Vector};
+use crate::cost;
 use crate::instruction_set::InstructionSet;
 use core::ops::Range;
 
@@ -47,6 +48,11 @@ impl Layer {
     /// Rows of the augmented matrix: inputs, the constant 1, hidden units.
     fn depth(&self) -> usize {
         self.inputs + 1 + self.hidden
+    }
+
+    /// Multiply-adds of one forward pass, the constant's left out.
+    fn multiply_adds(&self) -> usize {
+        self.batch * self.time * (self.inputs + self.hidden) * self.kind.gates() * self.hidden
     }
 
     /// Columns of the augmented matrix. GRU: recurrent term of the candidate, reset, update, input term of
@@ -163,6 +169,7 @@ pub(super) fn forward(
     keep: bool,
 ) -> (Vec<f32>, Tape) {
     let matrix = augmented(&layer, parameters);
+    cost::count(layer.multiply_adds());
     let (output, chunks) = entry::forward(set, &layer, &matrix, data, keep);
     (output, Tape { layer, set, matrix, chunks })
 }
@@ -170,6 +177,9 @@ pub(super) fn forward(
 /// Gradients for `d_output`, the gradient of the hidden states `[batch, time, hidden]`.
 pub(super) fn backward(tape: &Tape, d_output: &[f32], want_inputs: bool) -> Gradients {
     let layer = &tape.layer;
+    // The gradients of weights and states, and those of the inputs where they are wanted.
+    let unwanted = layer.batch * layer.time * layer.inputs * layer.kind.gates() * layer.hidden;
+    cost::count(2 * layer.multiply_adds() - if want_inputs { 0 } else { unwanted });
     let sums = entry::backward(tape, d_output, want_inputs);
     let (width, constant) = (layer.width(), layer.inputs);
     let row = |row: usize| &sums.matrix[row * width..][..width];
