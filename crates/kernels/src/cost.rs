@@ -15,6 +15,20 @@ use burn::tensor::Tensor;
 
 thread_local! {
     static MULTIPLY_ADDS: Cell<u64> = const { Cell::new(0) };
+    static WAITS: Cell<u64> = const { Cell::new(0) };
+}
+
+/// Adds steps along the sequence of which each had to wait for the one before.
+pub(crate) fn wait(steps: usize) {
+    WAITS.set(WAITS.get().wrapping_add(steps as u64));
+}
+
+/// How many steps along the sequence `run` executes on this thread that wait for each other, whatever the number of
+/// processors: one a position of a recurrent layer, one a round of a scan, none of attention. Beside it what `run` returns.
+pub fn waits<R>(run: impl FnOnce() -> R) -> (R, u64) {
+    let before = WAITS.get();
+    let result = run();
+    (result, WAITS.get().wrapping_sub(before))
 }
 
 /// Adds to what this thread has executed; for products that run elsewhere.

@@ -229,7 +229,7 @@ fn forward(
     let kernel = Forward {
         inputs: values(inputs),
         gamma: values(gamma),
-        beta: beta.map(|beta| values(beta)),
+        beta: beta.map(values),
         epsilon: epsilon as f32,
         output: &mut output,
         statistics: &mut statistics,
@@ -381,7 +381,8 @@ mod tests {
         inputs * scale * gamma.unsqueeze() + beta.unsqueeze()
     };
     /// Each fused operation with the composed one and the fixture's name.
-    const PAIRS: [(Norm, Norm, &str); 2] = [(layer_norm, COMPOSED, "expected"), (RMS, RMS_COMPOSED, "expected_rms")];
+    const PAIRS: [(Norm, Norm, &str); 2] =
+        [(layer_norm, COMPOSED, "expected"), (RMS, RMS_COMPOSED, "expected_rms")];
 
     /// The output, and the gradients of inputs, gamma and beta.
     fn run(case: &Case, norm: Norm) -> [Vec<f32>; 4] {

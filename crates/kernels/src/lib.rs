@@ -6,6 +6,7 @@
 //! - [`linear`]: a linear map with its bias and, if wanted, the rectifier.
 //! - [`cross_entropy`]: the loss of a classifier, softmax included.
 //! - [`rows`]: rows of a table by their numbers, as in an embedding.
+//! - [`scan`]: a linear recurrence in rounds.
 //! - [`cost`]: multiply-adds and bytes, counted while operations run.
 //! - [`float_mode`]: the one scoped guard that flushes denormal numbers to zero.
 //! - [`instruction_set`]: which vector instructions the fused implementations use.
@@ -24,4 +25,5 @@ pub mod layer_norm;
 pub mod linear;
 pub mod recurrent;
 pub mod rows;
+pub mod scan;
 mod vector;

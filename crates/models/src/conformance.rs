@@ -1,8 +1,8 @@
 //! One suite for every registered model, over its defaults and the variants named here.
 
 use sequence::{
-    Batch, Budget, Dataset, Fit, Floor, InputKind, Inputs, Interface, LearnError, LossKind, Pass, Predictions,
-    Predictor, Random, Run, Score, StopRule, Stopwatch, Stream, Targets, Task, TestSet,
+    Batch, Budget, Dataset, Fit, Floor, InputKind, Inputs, Interface, LearnError, LossKind, Pass,
+    Predictions, Predictor, Random, Run, Score, StopRule, Stopwatch, Stream, Targets, Task, TestSet,
 };
 use serde_json::{Value, json};
 use training::TrainingConfig;
@@ -210,7 +210,7 @@ fn arms() -> Vec<Arm> {
         ("rnn", json!({"initialisation": "rotation", "activation": "linear", "radius": 0.9, "hidden": 6})),
         ("lstm", json!({"forget-bias": 0, "layers": 2})),
         ("lstm", json!({"forget-bias": "chrono", "time-scale": 20})),
-        ("gru", json!({"layers": 2})),
+        ("gru", json!({"layers": 2, "position": "sinusoidal"})),
         ("transformer", json!({"norm": "post", "position": "learned"})),
         ("transformer", json!({"norm": "none", "position": "none"})),
         ("transformer", json!({"norm": "post", "residual": false, "layers": 1})),

@@ -16,6 +16,7 @@ use training::Initialiser;
 
 use crate::Architecture;
 use crate::architecture::nearest;
+use crate::positions::AddedPositions;
 use crate::recurrent::{RecurrentBody, RecurrentLayer, body_parameters, check};
 
 /// Settings of the GRU.
@@ -26,11 +27,13 @@ pub struct Gru {
     pub hidden: usize,
     /// Layers.
     pub layers: usize,
+    /// What is added to the inputs to tell positions apart.
+    pub position: AddedPositions,
 }
 
 impl Default for Gru {
     fn default() -> Self {
-        Self { hidden: 64, layers: 1 }
+        Self { hidden: 64, layers: 1, position: AddedPositions::None }
     }
 }
 
@@ -65,5 +68,6 @@ impl Architecture for Gru {
                 recurrent_bias: Some(initialiser.constant([hidden], 0.0)),
             }
         })
+        .told(self.position)
     }
 }

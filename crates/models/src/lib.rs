@@ -9,7 +9,9 @@ mod counting;
 mod floors;
 mod gru;
 mod lstm;
+mod min_gru;
 mod n_gram;
+mod positions;
 mod recurrent;
 mod rnn;
 mod transformer;
@@ -27,6 +29,7 @@ pub use floors::{Constant, ConstantConfig, Uniform, UniformConfig};
 pub use gru::Gru;
 pub use lstm::{ForgetBias, Lstm};
 pub use n_gram::{Counts, NGram, NGramConfig, Smoothing};
+pub use positions::AddedPositions;
 pub use rnn::{Rnn, RnnActivation, RnnInitialisation};
 pub use transformer::{AttentionKind, NormPlacement, Normalisation, PositionEncoding, Transformer};
 
@@ -38,6 +41,7 @@ pub static MODELS: &[ModelEntry] = &[
     ModelEntry::network::<Rnn>(),
     ModelEntry::network::<Lstm>(),
     ModelEntry::network::<Gru>(),
+    ModelEntry::network::<min_gru::MinGru>(),
     ModelEntry::network::<Transformer>(),
     ModelEntry::network::<causal_convolution::CausalConvolution>(),
     ModelEntry::counting::<NGramConfig>(),

@@ -18,6 +18,7 @@ use training::Initialiser;
 
 use crate::Architecture;
 use crate::architecture::nearest;
+use crate::positions::AddedPositions;
 use crate::recurrent::{RecurrentBody, RecurrentLayer, body_parameters, check};
 
 /// Settings of the LSTM.
@@ -28,6 +29,8 @@ pub struct Lstm {
     pub hidden: usize,
     /// Layers.
     pub layers: usize,
+    /// What is added to the inputs to tell positions apart.
+    pub position: AddedPositions,
     /// Initial bias of the forget gate.
     pub forget_bias: ForgetBias,
     /// The longest dependency in positions that a chrono initialisation expects; only with `forget-bias = "chrono"`.
@@ -46,7 +49,13 @@ pub enum ForgetBias {
 
 impl Default for Lstm {
     fn default() -> Self {
-        Self { hidden: 64, layers: 1, forget_bias: ForgetBias::Constant(1.0), time_scale: None }
+        Self {
+            hidden: 64,
+            layers: 1,
+            position: AddedPositions::None,
+            forget_bias: ForgetBias::Constant(1.0),
+            time_scale: None,
+        }
     }
 }
 
@@ -101,6 +110,7 @@ impl Architecture for Lstm {
                 recurrent_bias: None,
             }
         })
+        .told(self.position)
     }
 }
 

@@ -7,6 +7,8 @@ use kernels::linear::Activation;
 use kernels::recurrent::{CellKind, RecurrentState, RecurrentWeights, recurrent_sequence, recurrent_step};
 use training::{Body, BodyContext, Initialiser, Memory, mapped};
 
+use crate::positions::{AddedPositions, with_sinusoids};
+
 /// One recurrent layer over whole sequences.
 #[derive(Module, Debug)]
 pub(crate) struct RecurrentLayer {
@@ -28,6 +30,8 @@ pub struct RecurrentBody {
     projection: Linear,
     #[module(skip)]
     kind: CellKind,
+    #[module(skip)]
+    positions: AddedPositions,
 }
 
 impl RecurrentBody {
@@ -42,13 +46,26 @@ impl RecurrentBody {
     ) -> Self {
         let layers =
             (0..count).map(|index| layer(if index == 0 { width } else { hidden }, initialiser)).collect();
-        Self { layers, projection: initialiser.linear(hidden, width), kind }
+        Self { layers, projection: initialiser.linear(hidden, width), kind, positions: AddedPositions::None }
+    }
+
+    /// The same body, told of positions.
+    pub(crate) fn told(self, positions: AddedPositions) -> Self {
+        Self { positions, ..self }
+    }
+
+    /// The inputs `[batch, time, width]` of the positions from `first`, as the first layer reads them.
+    fn read(&self, inputs: Tensor<3>, first: usize) -> Tensor<3> {
+        match self.positions {
+            AddedPositions::None => inputs,
+            AddedPositions::Sinusoidal => with_sinusoids(&inputs, first),
+        }
     }
 }
 
 impl Body for RecurrentBody {
     fn forward(&self, inputs: Tensor<3>, context: &BodyContext) -> Tensor<3> {
-        let mut hidden = context.dropout(inputs); // [batch, time, width], then [batch, time, hidden]
+        let mut hidden = context.dropout(self.read(inputs, 0)); // [batch, time, width], then [batch, time, hidden]
         for layer in &self.layers {
             hidden = context.dropout(recurrent_sequence(self.kind, hidden, &layer.weights(), None));
         }
@@ -68,7 +85,7 @@ impl Body for RecurrentBody {
     fn step(&self, input: Tensor<3>, memory: &mut Memory) -> Option<Tensor<3>> {
         let [batch, _, _] = input.dims();
         let mut before = std::mem::take(&mut memory.tensors).into_iter();
-        let mut hidden = input.squeeze_dim::<2>(1);
+        let mut hidden = self.read(input, memory.position).squeeze_dim::<2>(1);
         for layer in &self.layers {
             let mut next = || before.next().map(|state| state.flatten::<2>(1, 3));
             let state = next().map(|hidden| {

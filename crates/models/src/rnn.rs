@@ -17,6 +17,7 @@ use training::Initialiser;
 
 use crate::Architecture;
 use crate::architecture::nearest;
+use crate::positions::AddedPositions;
 use crate::recurrent::{RecurrentBody, RecurrentLayer, body_parameters, check};
 
 /// Settings of the simple recurrent network.
@@ -27,6 +28,8 @@ pub struct Rnn {
     pub hidden: usize,
     /// Layers.
     pub layers: usize,
+    /// What is added to the inputs to tell positions apart.
+    pub position: AddedPositions,
     /// How the recurrent weights start.
     pub initialisation: RnnInitialisation,
     /// What the initial recurrent weights are multiplied by: their spectral radius where they are orthogonal.
@@ -69,6 +72,7 @@ impl Default for Rnn {
         Self {
             hidden: 64,
             layers: 1,
+            position: AddedPositions::None,
             initialisation: RnnInitialisation::Orthogonal,
             radius: 1.0,
             activation: None,
@@ -137,6 +141,7 @@ impl Architecture for Rnn {
                 if self.radius == 1.0 { recurrent } else { scaled(&recurrent, self.radius, initialiser) };
             RecurrentLayer { input, recurrent, bias, recurrent_bias: None }
         })
+        .told(self.position)
     }
 }
 

@@ -121,7 +121,7 @@ fn lstm() {
 
 #[test]
 fn gru() {
-    compare(&Gru { hidden: HIDDEN, layers: 2 }, include_str!("../fixtures/gru.json"));
+    compare(&Gru { hidden: HIDDEN, layers: 2, ..Gru::default() }, include_str!("../fixtures/gru.json"));
 }
 
 #[test]

@@ -15,11 +15,9 @@
 //! and Bengio 2015. Linear maps lead from the width of
 //! the embedding to d and back where they differ.
 
-use std::ops::Range;
-
 use burn::module::{Module, Param};
 use burn::nn::{LayerNorm, Linear};
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::Tensor;
 use kernels::attention::{
     AttentionOptions, additive_attention, attention_of_last, attention_with_weights, linear_attention,
     linear_attention_of_last, self_attention,
@@ -32,6 +30,7 @@ use training::{Body, BodyContext, Initialiser, LAYER_NORM_EPSILON, Memory, mappe
 
 use crate::Architecture;
 use crate::architecture::nearest;
+use crate::positions::with_sinusoids;
 
 /// Settings of the Transformer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -157,7 +156,9 @@ impl Architecture for Transformer {
         if self.attention == AttentionKind::Linear
             && (self.window > 0 || self.position == PositionEncoding::Alibi)
         {
-            return Err("`attention = \"linear\"` has no scores that a `window` or ALiBi could change".to_owned());
+            return Err(
+                "`attention = \"linear\"` has no scores that a `window` or ALiBi could change".to_owned()
+            );
         }
         Ok(())
     }
@@ -318,7 +319,7 @@ impl Body for TransformerBody {
         for block in &self.blocks {
             hidden = self.sub_layer(hidden, block.attention_norm.as_ref(), |inputs| {
                 let packed = mapped(&block.query_key_value, inputs, Activation::None);
-                let attended = block.attend_last(packed, &self.settings, &mut before, &mut memory.tensors);
+                let attended = self.settings.attend_last(&packed, &mut before, &mut memory.tensors);
                 mapped(&block.attention_output, attended, Activation::None)
             });
             hidden =
@@ -352,13 +353,9 @@ impl TransformerBody {
 
     /// Adds the vectors of the positions from `first`.
     fn positions_added(&self, hidden: Tensor<3>, first: usize) -> Tensor<3> {
-        let [_, time, d] = hidden.dims();
+        let [_, time, _] = hidden.dims();
         match (self.settings.position, &self.positions) {
-            (PositionEncoding::Sinusoidal, _) => {
-                let table = TensorData::new(sinusoids(first..first + time, d), [1, time, d]);
-                let table = Tensor::<3>::from_data(table, &hidden.device());
-                hidden.clone() + table.cast(hidden.dtype())
-            }
+            (PositionEncoding::Sinusoidal, _) => with_sinusoids(&hidden, first),
             (PositionEncoding::Learned, Some(table)) => {
                 let table = table.val();
                 let table = if table.dims()[0] == time { table } else { table.narrow(0, first, time) };
@@ -388,6 +385,35 @@ impl Transformer {
         }
     }
 
+    /// Attention at one position more, `[batch, 1, 3 d]` to `[batch, 1, d]`, given in `before` what was remembered of the
+    /// others; `after` gets what includes it.
+    fn attend_last(
+        &self,
+        packed: &Tensor<3>,
+        before: &mut impl Iterator<Item = Tensor<4>>,
+        after: &mut Vec<Tensor<4>>,
+    ) -> Tensor<3> {
+        let [query, key, value] = split_heads(packed, self.heads);
+        if self.attention == AttentionKind::Linear {
+            let (output, state) = linear_attention_of_last(query, key, value, before.next());
+            after.push(state);
+            return merge_heads(output);
+        }
+        let [key, value] = [key, value].map(|new| {
+            let all = match before.next() {
+                Some(past) => Tensor::cat(vec![past, new], 2), // [batch, heads, time, d / heads]
+                None => new,
+            };
+            let time = all.dims()[2];
+            match self.window {
+                window if window > 0 && time > window => all.narrow(2, time - window, window),
+                _ => all,
+            }
+        });
+        after.extend([key.clone(), value.clone()]);
+        merge_heads(attention_of_last(query, key, value, self.position == PositionEncoding::Alibi))
+    }
+
     /// Multiply-adds of the attention of one block. Scores and weighted values cost d each for a pair, over all heads, be it
     /// visible or, where all are held, hidden. Linear attention adds each position to the sums and reads these; its
     /// blocks of pairs within causal sums are left out.
@@ -415,42 +441,12 @@ impl Block {
         if settings.attention == AttentionKind::Tiled {
             return self_attention(packed, settings.heads, options);
         }
-        let [query, key, value] = split_heads(packed, settings.heads);
+        let [query, key, value] = split_heads(&packed, settings.heads);
         merge_heads(match (settings.attention, &self.direction) {
             (AttentionKind::Linear, _) => linear_attention(query, key, value, options),
             (_, Some(direction)) => additive_attention(query, key, value, direction.val(), options).0,
             _ => attention_with_weights(query, key, value, options).0,
         })
-    }
-
-    /// The same at one position more, `[batch, 1, 3 d]` to `[batch, 1, d]`, given in `before` what was remembered of the
-    /// others; `after` gets what includes it.
-    fn attend_last(
-        &self,
-        packed: Tensor<3>,
-        settings: &Transformer,
-        before: &mut impl Iterator<Item = Tensor<4>>,
-        after: &mut Vec<Tensor<4>>,
-    ) -> Tensor<3> {
-        let [query, key, value] = split_heads(packed, settings.heads);
-        if settings.attention == AttentionKind::Linear {
-            let (output, state) = linear_attention_of_last(query, key, value, before.next());
-            after.push(state);
-            return merge_heads(output);
-        }
-        let [key, value] = [key, value].map(|new| {
-            let all = match before.next() {
-                Some(past) => Tensor::cat(vec![past, new], 2), // [batch, heads, time, d / heads]
-                None => new,
-            };
-            let time = all.dims()[2];
-            match settings.window {
-                window if window > 0 && time > window => all.narrow(2, time - window, window),
-                _ => all,
-            }
-        });
-        after.extend([key.clone(), value.clone()]);
-        merge_heads(attention_of_last(query, key, value, settings.position == PositionEncoding::Alibi))
     }
 
     /// `[batch, time, d]` -> `[batch, time, d]`.
@@ -461,7 +457,7 @@ impl Block {
 }
 
 /// Queries, keys and values beside each other, `[batch, time, 3 d]`, each as `[batch, heads, time, d / heads]`.
-fn split_heads(packed: Tensor<3>, heads: usize) -> [Tensor<4>; 3] {
+fn split_heads(packed: &Tensor<3>, heads: usize) -> [Tensor<4>; 3] {
     let [batch, time, all] = packed.dims();
     let d = all / 3;
     [0, 1, 2].map(|part| {
@@ -489,22 +485,6 @@ fn normalised(norm: &LayerNorm, inputs: Tensor<3>) -> Tensor<3> {
         Some(beta) => layer_norm(inputs, gamma, beta.val(), LAYER_NORM_EPSILON),
         None => rms_norm(inputs, gamma, LAYER_NORM_EPSILON),
     }
-}
-
-/// A row of d values for each position t: sin(t / 10000^(2i/d)) at even values 2i, cos of the same at odd ones (Vaswani et
-/// al. 2017, section 3.5).
-fn sinusoids(positions: Range<usize>, d: usize) -> Vec<f32> {
-    let frequencies: Vec<f64> =
-        (0..d).map(|value| 10_000_f64.powf(-((value / 2 * 2) as f64) / d as f64)).collect();
-    #[expect(clippy::cast_possible_truncation, reason = "hidden values are single precision")]
-    positions
-        .flat_map(|t| {
-            frequencies.iter().enumerate().map(move |(value, frequency)| {
-                let angle = t as f64 * frequency;
-                (if value % 2 == 0 { angle.sin() } else { angle.cos() }) as f32
-            })
-        })
-        .collect()
 }
 
 #[cfg(test)]
@@ -539,17 +519,6 @@ mod tests {
         assert_eq!(pairs(true, 2), 1 + 2 + 2 + 2);
         assert_eq!(pairs(false, 0), 16);
         assert_eq!(pairs(false, 2), 2 + 3 + 3 + 2);
-    }
-
-    #[test]
-    fn sinusoids_by_hand() {
-        // Position 1 of width 4: sin 1, cos 1, sin 0.01, cos 0.01.
-        let table = sinusoids(0..2, 4);
-        assert_eq!(table[..4], [0.0, 1.0, 0.0, 1.0]);
-        assert_eq!(table[4..], sinusoids(1..2, 4));
-        for (value, by_hand) in table[4..].iter().zip([0.841_471, 0.540_302_3, 0.009_999_833, 0.999_95]) {
-            assert!((value - by_hand).abs() < 1e-6, "{value} {by_hand}");
-        }
     }
 
     #[test]

@@ -414,7 +414,7 @@ pub enum Part {
         budgets: Vec<BudgetKind>,
         /// Claimed side of left minus right.
         side: Side,
-        /// Margin, in units of the metric, or a ratio above 1.
+        /// Margin, in units of the metric, or a ratio above 1. A negative one claims that the effect is not worse than that.
         margin: f64,
         /// Scale.
         #[serde(default)]
@@ -509,7 +509,9 @@ impl Part {
             Self::Difference { models, against, .. } => {
                 models.iter().chain(against).map(String::as_str).collect()
             }
-            Self::Identity { models, against, .. } => models.iter().chain(against).map(String::as_str).collect(),
+            Self::Identity { models, against, .. } => {
+                models.iter().chain(against).map(String::as_str).collect()
+            }
             Self::StepTime { model, against, .. } => vec![model, against],
         }
     }
@@ -524,13 +526,13 @@ impl Part {
             Self::Difference { scale: Scale::Ratio, margin, .. } | Self::StepTime { margin, .. } => {
                 ("margin", *margin, *margin >= 1.0)
             }
-            Self::Difference { margin, .. } => ("margin", *margin, *margin >= 0.0),
+            Self::Difference { margin, .. } => ("margin", *margin, true),
             Self::Identity { tolerance, .. } => ("tolerance", *tolerance, *tolerance >= 0.0),
         };
         let wanted = match (key, self) {
             ("rate", _) => "lies between 0 and 1",
             (_, Self::Difference { scale: Scale::Difference, .. }) => {
-                "is 0 or more, on the side that `side` says"
+                "is a number, on the side that `side` says; a negative one allows that much of the other"
             }
             (_, Self::Identity { .. }) => "is 0 or more",
             _ => "is a ratio of 1 or more",

@@ -16,8 +16,10 @@ pub fn is_solved(metric: &str) -> bool {
 /// better.
 #[must_use]
 pub fn is_description(metric: &str) -> bool {
-    ["slope", "half-life", "reach", "token-cosine"].contains(&metric)
-        || ["log10-", "exponent-of-", "doubling-of-", "share-of-"].iter().any(|prefix| metric.starts_with(prefix))
+    ["slope", "half-life", "reach", "token-cosine", "position-explained"].contains(&metric)
+        || ["log10-", "exponent-of-", "doubling-of-", "share-of-"]
+            .iter()
+            .any(|prefix| metric.starts_with(prefix))
 }
 
 /// Whether more of a metric is better; of losses, errors and costs it is not.

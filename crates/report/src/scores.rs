@@ -94,7 +94,8 @@ pub(crate) fn metrics_in_use(definition: &Definition, task: &str) -> Vec<String>
 /// What a metric describes that is neither better nor worse for being more.
 fn description(metric: &str) -> String {
     let of = |prefix: &str| metric.strip_prefix(prefix).map(|what| what.replace('-', " "));
-    let exponent = of("exponent-of-").map(|what| format!("exponent: the power of the length by which {what} grow"));
+    let exponent =
+        of("exponent-of-").map(|what| format!("exponent: the power of the length by which {what} grow"));
     let doubling = || of("doubling-of-").map(|what| format!("{what} over those at half the length"));
     let share = || of("share-of-").map(|what| format!("share of {what} that lets positions see each other"));
     exponent.or_else(doubling).or_else(share).unwrap_or_else(|| metric.to_owned())
@@ -180,15 +181,27 @@ impl Scores<'_> {
                 ("gradient of the first block over that of the last", "decimal logarithm")
             }
             "log10-block" => ("gradient of a block (test@BLOCK)", "decimal logarithm"),
+            "position-explained" => {
+                ("position: variance explained by the probe up to POSITION (test@POSITION)", "1 is all")
+            }
+            "position-error" => (
+                "position: distance of the probe's answer at the end of its range (test@POSITION)",
+                "positions; less is better",
+            ),
             "token-cosine" => ("how alike positions are", "mean cosine; 1 is the same"),
             "multiply-adds" => ("multiply-adds of the matrix products", "less is better"),
             "mixing-multiply-adds" => {
                 ("multiply-adds of what lets positions see each other, alone", "less is better")
             }
             "bytes" => ("most bytes held at once, forward and backward", "less is better"),
-            "mixing-bytes" => ("most bytes held by what lets positions see each other, alone", "less is better"),
+            "mixing-bytes" => {
+                ("most bytes held by what lets positions see each other, alone", "less is better")
+            }
             "seconds" => ("processor seconds", "less is better"),
-            "mixing-seconds" => ("processor seconds of what lets positions see each other, alone", "less is better"),
+            "mixing-seconds" => {
+                ("processor seconds of what lets positions see each other, alone", "less is better")
+            }
+            "waiting-steps" => ("steps along the sequence that wait for each other", "less is better"),
             "memory-bytes" => ("bytes remembered of the positions so far", "less is better"),
             other if is_description(other) => return description(other),
             other if larger_is_better(other) => (other, "more is better"),

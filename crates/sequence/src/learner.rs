@@ -156,6 +156,8 @@ pub enum Pass {
 pub struct PassCost {
     /// Multiply-adds of the matrix products in the forward pass, counted where they ran.
     pub multiply_adds: u64,
+    /// Steps along the sequence in the forward pass that had to wait for each other, whatever the number of processors.
+    pub waits: u64,
     /// The most bytes that forward and backward pass held at once; `None` where the program does not count them.
     pub peak_bytes: Option<u64>,
     /// Processor seconds of the forward pass.

@@ -2,7 +2,7 @@
 
 use burn::module::{ModuleMapper, Param};
 use burn::tensor::Tensor;
-use kernels::cost::{multiply_adds, peak_bytes};
+use kernels::cost::{multiply_adds, peak_bytes, waits};
 use kernels::float_mode::FlushToZero;
 use sequence::{Pass, PassCost, PositionCost, Stepwise, Stopwatch};
 
@@ -23,18 +23,20 @@ pub(crate) fn pass<B: Body>(
     let clock = || stopwatch.processor_seconds();
     let start = clock();
     let (passed, peak_bytes) = peak_bytes(|| {
-        let (outputs, multiply_adds) = multiply_adds(|| match pass {
-            Pass::Body => Some(body.forward(inputs, &context)),
-            Pass::Mixing => body.mix(inputs),
+        let ((outputs, multiply_adds), waits) = waits(|| {
+            multiply_adds(|| match pass {
+                Pass::Body => Some(body.forward(inputs, &context)),
+                Pass::Mixing => body.mix(inputs),
+            })
         });
         let outputs = outputs?;
         let forward_seconds = clock() - start;
         // Not a plain sum, whose gradient is one number repeated without memory of its own.
         drop((outputs.clone() * outputs).sum().backward());
-        Some((multiply_adds, forward_seconds))
+        Some((multiply_adds, waits, forward_seconds))
     });
-    let (multiply_adds, forward_seconds) = passed?;
-    Some(PassCost { multiply_adds, peak_bytes, forward_seconds, seconds: clock() - start })
+    let (multiply_adds, waits, forward_seconds) = passed?;
+    Some(PassCost { multiply_adds, waits, peak_bytes, forward_seconds, seconds: clock() - start })
 }
 
 /// Reads sequences position by position, and holds the outputs against those of one pass.

@@ -42,13 +42,10 @@ pub enum Refutation {
 }
 
 impl Decision {
-    /// Decides by the simultaneous interval of an effect that is positive on the claimed side.
-    ///
-    /// # Panics
-    /// When the margin is negative, which a definition cannot say.
+    /// Decides by the simultaneous interval of an effect that is positive on the claimed side. A negative margin claims that
+    /// the effect is not much on the other side.
     #[must_use]
     pub fn of(effect: Interval, margin: f64) -> Self {
-        assert!(margin >= 0.0, "a margin of {margin}");
         if effect.low > margin {
             Self::Supported
         } else if effect.high >= margin {

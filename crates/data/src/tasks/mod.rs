@@ -8,6 +8,7 @@ use crate::{Corpora, DataError};
 mod adding;
 pub(crate) mod character_language_model;
 mod first_cue_recall;
+mod indexed_recall;
 mod multi_query_recall;
 mod running_parity;
 
@@ -35,6 +36,7 @@ pub static TASKS: &[TaskEntry] = &[
     first_cue_recall::ENTRY,
     multi_query_recall::ENTRY,
     running_parity::ENTRY,
+    indexed_recall::ENTRY,
     adding::ENTRY,
     character_language_model::ENTRY,
 ];

@@ -34,7 +34,8 @@ impl AtLength {
 pub(super) fn growth(found: &[AtLength]) -> Vec<Row> {
     let mut rows = Vec::new();
     for (index, at) in found.iter().enumerate() {
-        let mut add = |metric: String, value: f64| rows.push(row(&at.setting, TEST, &metric, Outcome::Ok, value));
+        let mut add =
+            |metric: String, value: f64| rows.push(row(&at.setting, TEST, &metric, Outcome::Ok, value));
         for (name, value) in &at.costs {
             add(name.clone(), *value);
             let half = found[..index].iter().find(|other| 2 * other.length == at.length);

@@ -21,7 +21,9 @@ mod gradient_by_depth;
 mod gradient_by_lag;
 mod growth;
 mod pass_cost;
+mod position_probe;
 mod repeat;
+mod ridge;
 mod slope;
 mod staircase;
 mod step_time;
@@ -31,16 +33,16 @@ mod untrained;
 pub(crate) use staircase::{LADDER, RATES};
 
 /// All measurements.
-pub static MEASUREMENTS: &[MeasurementEntry] =
-    &[
-        train::ENTRY,
-        staircase::ENTRY,
-        gradient_by_lag::ENTRY,
-        gradient_by_depth::ENTRY,
-        step_time::ENTRY,
-        pass_cost::ENTRY,
-        decoding_cost::ENTRY,
-    ];
+pub static MEASUREMENTS: &[MeasurementEntry] = &[
+    train::ENTRY,
+    staircase::ENTRY,
+    gradient_by_lag::ENTRY,
+    gradient_by_depth::ENTRY,
+    position_probe::ENTRY,
+    step_time::ENTRY,
+    pass_cost::ENTRY,
+    decoding_cost::ENTRY,
+];
 
 /// The measurement of that name.
 #[must_use]

@@ -3,7 +3,8 @@
 //!
 //! At each length the body of an untrained model is passed through forward and backward, and then, where a model has it
 //! ([`sequence::Pass::Mixing`]), only the part that lets positions see each other. Multiply-adds are those of the forward
-//! pass, counted where they ran; bytes are the most that both passes held at once; seconds are those of the processor for
+//! pass, counted where they ran; so are the steps along the sequence that
+//! wait for each other; bytes are the most that both passes held at once; seconds are those of the processor for
 //! both, the median of several passes with the machine to itself. How these grow with the length: [`growth`](super::growth).
 
 use record::Settings;
@@ -57,6 +58,8 @@ impl Default for Config {
 const MIXING: &str = "mixing-";
 /// Multiply-adds of the forward pass.
 const MULTIPLY_ADDS: &str = "multiply-adds";
+/// Steps of the forward pass that wait for each other.
+const WAITS: &str = "waiting-steps";
 /// Most bytes of forward and backward pass.
 const BYTES: &str = "bytes";
 /// Processor seconds of forward and backward pass. What ends so depends on the machine, and has a table of its own.
@@ -77,7 +80,7 @@ fn yields(_: &Settings, _: &Facts) -> Vec<Yielded> {
     let costs = [MULTIPLY_ADDS, BYTES, SECONDS];
     let parts = costs.iter().flat_map(|cost| ["", MIXING].map(|part| grown(&format!("{part}{cost}"))));
     let shares = costs.iter().flat_map(|cost| grown(&format!("{SHARE}{cost}")));
-    parts.flatten().chain(shares).collect()
+    parts.flatten().chain(shares).chain(grown(WAITS)).collect()
 }
 
 fn seconds(settings: &Settings, cost: &Costs) -> f64 {
@@ -100,11 +103,13 @@ fn run(context: &CellContext) -> Result<Yield, ExperimentError> {
         batch.lengths.fill(batch.time);
         let mut costs = Vec::new();
         for (part, pass) in [("", Pass::Body), (MIXING, Pass::Mixing)] {
-            let Some((cost, seconds)) = measured(context, &config, predictor.as_ref(), &batch, pass)
-            else {
+            let Some((cost, seconds)) = measured(context, &config, predictor.as_ref(), &batch, pass) else {
                 continue;
             };
             costs.push((format!("{part}{MULTIPLY_ADDS}"), cost.multiply_adds as f64));
+            // A body that waits for nothing has no power by which that grows.
+            let waits = (pass == Pass::Body && cost.waits > 0).then_some(cost.waits as f64);
+            costs.extend(waits.map(|waits| (WAITS.to_owned(), waits)));
             costs.extend(cost.peak_bytes.map(|bytes| (format!("{part}{BYTES}"), bytes as f64)));
             match seconds {
                 Ok(seconds) => costs.push((format!("{part}{SECONDS}"), seconds)),

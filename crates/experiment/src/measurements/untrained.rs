@@ -1,9 +1,7 @@
 //! A model as it is before training.
 
 use record::Settings;
-use sequence::{
-    Batch, Budget, Floor, Interface, Predictions, Predictor, Score, StopRule, Task, TestSet,
-};
+use sequence::{Batch, Budget, Floor, Interface, Predictions, Predictor, Score, StopRule, Task, TestSet};
 
 use super::CellContext;
 use crate::ExperimentError;

@@ -1,7 +1,7 @@
 //! The same layer from ordinary burn operations, for every device without the fused one.
 
 use super::{CellKind, RecurrentState, RecurrentWeights, assert_shapes};
-use crate::cost::product;
+use crate::cost::{self, product};
 use burn::tensor::Tensor;
 use burn::tensor::activation::{relu, sigmoid};
 
@@ -26,6 +26,7 @@ pub fn recurrent_sequence_composed(
     let mut state = initial;
     let mut hidden = Vec::with_capacity(time);
     for term in terms {
+        cost::wait(1);
         let next = advanced(kind, term, weights, state);
         hidden.push(next.hidden.clone());
         state = Some(next);

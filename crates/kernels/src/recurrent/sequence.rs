@@ -170,6 +170,7 @@ pub(super) fn forward(
 ) -> (Vec<f32>, Tape) {
     let matrix = augmented(&layer, parameters);
     cost::count(layer.multiply_adds());
+    cost::wait(layer.time);
     let (output, chunks) = entry::forward(set, &layer, &matrix, data, keep);
     (output, Tape { layer, set, matrix, chunks })
 }
