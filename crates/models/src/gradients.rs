@@ -7,6 +7,7 @@ use kernels::float_mode::FlushToZero;
 use sequence::{Batch, InputKind, Inputs, Interface, LossKind, Predictor, Random, Stream, Targets};
 use training::{Body, BodyContext, Initialiser, Network, NetworkPredictor, SequenceNetwork};
 
+use crate::bidirectional_lstm::BidirectionalLstm;
 use crate::causal_convolution::CausalConvolution;
 use crate::{
     Architecture, ForgetBias, Gru, Lstm, NormPlacement, PositionEncoding, Rnn, RnnActivation,
@@ -79,6 +80,7 @@ fn a_linear_network_hands_back_the_radius_to_the_power_of_the_lag() {
 #[test]
 fn padding_gets_no_gradient() {
     assert_eq!(norms(&rotation(0.5), 9)[1][8], 0.0);
+    assert_eq!(norms(&BidirectionalLstm::default(), 9)[1][8], 0.0);
     assert_eq!(norms(&Transformer { inner_width: WIDTH, heads: 2, ..Transformer::default() }, 9)[1][8], 0.0);
 }
 
@@ -211,6 +213,7 @@ fn they_are_the_gradients_of_every_network() {
     assert_agrees(&rotation(0.75));
     assert_agrees(&Lstm { hidden: 10, ..Lstm::default() });
     assert_agrees(&Lstm { forget_bias: ForgetBias::Constant(0.0), layers: 2, hidden: 6, ..Lstm::default() });
+    assert_agrees(&BidirectionalLstm { hidden: 5, ..BidirectionalLstm::default() });
     assert_agrees(&Gru { hidden: 10, ..Gru::default() });
     assert_agrees(&CausalConvolution { channels: 8, layers: 2, ..CausalConvolution::default() });
     let small = || Transformer { inner_width: WIDTH, heads: 2, feed_forward: 24, ..Transformer::default() };

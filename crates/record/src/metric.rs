@@ -16,7 +16,9 @@ pub fn is_solved(metric: &str) -> bool {
 /// better.
 #[must_use]
 pub fn is_description(metric: &str) -> bool {
-    ["slope", "half-life", "reach", "token-cosine"].contains(&metric) || metric.starts_with("log10-")
+    ["slope", "half-life", "reach", "token-cosine"].contains(&metric)
+        || metric.starts_with("log10-")
+        || metric.starts_with("auroc")
 }
 
 /// Whether more of a metric is better; of losses, errors and costs it is not.

@@ -171,6 +171,12 @@ impl Scores<'_> {
                 ("gradient of the first block over that of the last", "decimal logarithm")
             }
             "log10-block" => ("gradient of a block (test@BLOCK)", "decimal logarithm"),
+            "auroc" => {
+                ("the decisive position ranked by its gradient", "area under the ROC curve; 0.5 is chance")
+            }
+            "auroc-at-random" => {
+                ("a position at random ranked by its gradient", "area under the ROC curve; 0.5 is chance")
+            }
             "token-cosine" => ("how alike positions are", "mean cosine; 1 is the same"),
             other if is_description(other) => return other.to_owned(),
             other if larger_is_better(other) => (other, "more is better"),

@@ -9,7 +9,9 @@ mod adding;
 pub(crate) mod character_language_model;
 mod first_cue_recall;
 mod multi_query_recall;
+mod needle;
 mod running_parity;
+mod shifted_copy;
 
 /// A task as the registry knows it.
 pub struct TaskEntry {
@@ -36,6 +38,8 @@ pub static TASKS: &[TaskEntry] = &[
     multi_query_recall::ENTRY,
     running_parity::ENTRY,
     adding::ENTRY,
+    shifted_copy::ENTRY,
+    needle::ENTRY,
     character_language_model::ENTRY,
 ];
 

@@ -4,7 +4,8 @@ use record::Settings;
 use record::cell::{Cell, CurveRow, Outcome, Row};
 use record::definition::unknown;
 use sequence::{
-    Budget, CurvePoint, Dataset, Fit, Learner, Observer, Predictor, Run, Score, StopRule, Task, TestSet,
+    Batch, Budget, CurvePoint, Dataset, Fit, Inputs, Learner, Observer, Predictor, Run, Score, StopRule,
+    Targets, Task, TestSet,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -18,6 +19,7 @@ use crate::settings::{complete, parse, resolve, table};
 
 mod gradient_by_depth;
 mod gradient_by_lag;
+mod importance;
 mod staircase;
 mod step_time;
 mod train;
@@ -25,8 +27,14 @@ mod train;
 pub(crate) use staircase::{LADDER, RATES};
 
 /// All measurements.
-pub static MEASUREMENTS: &[MeasurementEntry] =
-    &[train::ENTRY, staircase::ENTRY, gradient_by_lag::ENTRY, gradient_by_depth::ENTRY, step_time::ENTRY];
+pub static MEASUREMENTS: &[MeasurementEntry] = &[
+    train::ENTRY,
+    staircase::ENTRY,
+    gradient_by_lag::ENTRY,
+    gradient_by_depth::ENTRY,
+    importance::ENTRY,
+    step_time::ENTRY,
+];
 
 /// The measurement of that name.
 #[must_use]
@@ -280,6 +288,25 @@ fn counted(setting: &Settings, split: &str, metric: &str, outcome: Outcome, valu
         value,
         count,
     }
+}
+
+/// The first sequences of a batch.
+fn first(batch: &Batch, sequences: usize) -> Batch {
+    let size = sequences.min(batch.size);
+    let positions = size * batch.time;
+    let mut first = batch.clone();
+    first.size = size;
+    match &mut first.inputs {
+        Inputs::Tokens(tokens) => tokens.truncate(positions),
+        Inputs::Features { width, values } => values.truncate(positions * *width),
+    }
+    match &mut first.targets {
+        Targets::Classes(classes) => classes.truncate(positions),
+        Targets::Values(values) => values.truncate(positions),
+    }
+    first.loss_mask.truncate(positions);
+    first.lengths.truncate(size);
+    first
 }
 
 /// The course of a fit as rows.
