@@ -201,8 +201,52 @@ impl ModuleVisitor for Norms<'_> {
     }
 }
 
-/// Both kinds of gradient.
+/// Where every symbol stands at one position, the gradient of the loss by a position's embedded input is that of its symbol's
+/// row in the table, which training descends.
+fn assert_loss_agrees_with_training(architecture: &impl Architecture) {
+    let time = SYMBOLS as usize;
+    let device = Device::flex().autodiff();
+    let interface = interface(time);
+    let network = SequenceNetwork::new(&interface, WIDTH, &mut Initialiser::new(3, &device), |initialiser| {
+        architecture.init(WIDTH, &interface, initialiser)
+    });
+    let batch = Batch {
+        size: 1,
+        inputs: Inputs::Tokens((0..SYMBOLS).rev().collect()),
+        targets: Targets::Classes(vec![1; time]),
+        loss_mask: (0..time).map(|position| position % 3 == 0).collect(),
+        lengths: vec![time],
+        ..batch(time)
+    };
+    let loss = network.loss(&batch, LossKind::CrossEntropy, &BodyContext::evaluation(&batch.lengths));
+    let gradients = GradientsParams::from_grads(loss.backward(), &network);
+    let mut table = Rows(&gradients, Vec::new());
+    network.visit(&mut table);
+    let found = NetworkPredictor::new(&network, interface).loss_gradients(&batch).unwrap();
+    for (norm, expected) in found.iter().zip(table.1.iter().rev()) {
+        let expected = f64::from(*expected);
+        assert!((norm - expected).abs() < 1e-6 + 1e-4 * expected, "{norm}, not {expected}");
+    }
+}
+
+/// Norms of the rows of the first parameter, the table of embeddings.
+struct Rows<'a>(&'a GradientsParams, Vec<f32>);
+
+impl ModuleVisitor for Rows<'_> {
+    fn visit_float<const D: usize>(&mut self, parameter: &Param<Tensor<D>>) {
+        if self.1.is_empty() {
+            let gradient: Tensor<D> = self.0.get(parameter.id).expect("every parameter has a gradient");
+            let rows: Vec<f32> = gradient.into_data().try_into_vec().unwrap();
+            let norm = |row: &[f32]| row.iter().map(|value| value * value).sum::<f32>().sqrt();
+            self.1 = rows.chunks(WIDTH).map(norm).collect();
+            assert_eq!(self.1.len(), SYMBOLS as usize);
+        }
+    }
+}
+
+/// All kinds of gradient.
 fn assert_agrees(architecture: &impl Architecture) {
+    assert_loss_agrees_with_training(architecture);
     assert_agrees_with_finite_differences(architecture);
     assert_agrees_with_training(architecture);
 }

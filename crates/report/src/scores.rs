@@ -174,6 +174,10 @@ impl Scores<'_> {
             "auroc" => {
                 ("the decisive position ranked by its gradient", "area under the ROC curve; 0.5 is chance")
             }
+            "auroc-of-state" => (
+                "the decisive position ranked by the gradient of the last state",
+                "area under the ROC curve; 0.5 is chance",
+            ),
             "auroc-at-random" => {
                 ("a position at random ranked by its gradient", "area under the ROC curve; 0.5 is chance")
             }

@@ -90,6 +90,10 @@ impl<N: Network> Predictor for NetworkPredictor<N> {
         self.network.input_gradients(batch, scale, &Random::new(seed, Stream::Probe))
     }
 
+    fn loss_gradients(&self, batch: &Batch) -> Option<Vec<f64>> {
+        self.network.loss_gradients(batch, self.interface.loss)
+    }
+
     fn parameter_gradients(&self, batch: &Batch) -> Option<Vec<(String, f64)>> {
         Some(parameter_gradients(&self.network, batch, self.interface.loss))
     }

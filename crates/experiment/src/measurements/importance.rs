@@ -1,11 +1,13 @@
 //! Whether a network's gradient points at the one position that decides the answer.
 //!
-//! Train, score, then take the gradient by each embedded input of a random projection of the last hidden state, in double
-//! precision ([`sequence::Predictor::input_gradients`]). In each of the first test sequences, the decisive position is ranked
-//! by its gradient's norm among all positions before the last: the area under the ROC curve is the fraction of the others
-//! whose gradient is smaller, ties counting half. 1 is a gradient that always points there, 0.5 one that does not tell.
+//! Train, score, then take the gradient of the loss by each embedded input, in double precision
+//! ([`sequence::Predictor::loss_gradients`]). In each of the first test sequences, the decisive position is ranked by its
+//! gradient's norm among all positions before the last: the area under the ROC curve is the fraction of the others
+//! whose gradient is smaller, ties counting half. 1 is a gradient that always points there, 0.5 one that does not tell. Beside
+//! it stands the same of the gradient of the last hidden state in a random direction
+//! ([`sequence::Predictor::input_gradients`]), which an answer need not read.
 //!
-//! The same for a position drawn at random checks the ruler: whatever the gradients are, its expected area is 0.5. The last
+//! The area of a position drawn at random checks the ruler: whatever the gradients are, its expected area is 0.5. The last
 //! position is left out, because the last state reads it at once.
 
 use record::Settings;
@@ -54,7 +56,9 @@ impl Default for Config {
 
 /// The mean over sequences of the area under the ROC curve.
 const AUROC: &str = "auroc";
-/// The same of a position drawn at random.
+/// The same by the gradient of the last hidden state in a random direction.
+const AUROC_OF_STATE: &str = "auroc-of-state";
+/// The same by the gradient of the loss, of a position drawn at random.
 const AUROC_AT_RANDOM: &str = "auroc-at-random";
 
 fn check(settings: &Settings, facts: &Facts) -> Result<(), String> {
@@ -72,7 +76,8 @@ fn check(settings: &Settings, facts: &Facts) -> Result<(), String> {
 }
 
 fn yields(_: &Settings, facts: &Facts) -> Vec<Yielded> {
-    let mut all: Vec<Yielded> = [AUROC, AUROC_AT_RANDOM].map(|metric| Yielded::new(TEST, metric)).into();
+    let mut all: Vec<Yielded> =
+        [AUROC, AUROC_OF_STATE, AUROC_AT_RANDOM].map(|metric| Yielded::new(TEST, metric)).into();
     for metric in &facts.metrics {
         all.push(Yielded::new(VALIDATION, *metric));
         all.extend(facts.test_sets.iter().map(|set| Yielded::new(set, *metric)));
@@ -145,14 +150,17 @@ fn run(context: &CellContext) -> Result<Yield, ExperimentError> {
     let decisive = task
         .decisive_positions(&batch)
         .ok_or_else(|| failed("no position of a sequence is known to decide its answer"))?;
-    let norms = fit
-        .predictor
-        .input_gradients(&batch, 1.0, seed)
-        .ok_or_else(|| failed("it has no gradients to measure"))?;
+    let no_gradients = || failed("it has no gradients to measure");
+    let of_loss = fit.predictor.loss_gradients(&batch).ok_or_else(no_gradients)?;
+    let of_state = fit.predictor.input_gradients(&batch, 1.0, seed).ok_or_else(no_gradients)?;
     let mut random = Random::new(seed, Stream::Sampling);
     let drawn: Vec<usize> = batch.lengths.iter().map(|&length| random.index(length - 1)).collect();
-    for (metric, positions) in [(AUROC, &decisive), (AUROC_AT_RANDOM, &drawn)] {
-        let mean = mean_area(&batch, &norms, positions);
+    for (metric, norms, positions) in [
+        (AUROC, &of_loss, &decisive),
+        (AUROC_OF_STATE, &of_state, &decisive),
+        (AUROC_AT_RANDOM, &of_loss, &drawn),
+    ] {
+        let mean = mean_area(&batch, norms, positions);
         rows.push(counted(&none, TEST, metric, outcome, mean, batch.size));
     }
     Ok(Yield { outcome, message: None, rows, curve: curve(&none, &fit), step_seconds: Vec::new() })
