@@ -176,7 +176,7 @@ fn mean_area(batch: &Batch, norms: &[f64], positions: &[usize]) -> f64 {
 }
 
 /// The fraction of the other values that are smaller than the one at `position`, ties counting half: the area under the ROC
-/// curve where one item is to be found (Hanley and McNeil 1982).
+/// curve where one item is to be found (Hanley and `McNeil` 1982).
 fn area(values: &[f64], position: usize) -> f64 {
     let own = values[position];
     let points = |(other, &value): (usize, &f64)| match value.total_cmp(&own) {

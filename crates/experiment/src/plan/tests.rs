@@ -314,7 +314,7 @@ fn a_model_may_train_by_settings_of_its_own_but_for_rate_batch_and_device() {
         );
     }
     for (training, message) in [
-        ("{ clip = 5 }", "training: unknown setting `clip`, did you mean `clip-norm`?"),
+        ("{ clip-nrm = 5 }", "training: unknown setting `clip-nrm`, did you mean `clip-norm`?"),
         ("{ clip-norm = 0 }", "a norm is positive"),
         ("{ rate = 0.1 }", "training: `rate` is set in [tuning]"),
         ("{ batch = 2 }", "training: `batch` is set in [[task]]"),
