@@ -78,6 +78,8 @@ fn model() -> Value {
         "label": text("Name within this experiment; the model's own if left out."),
         "tasks": texts("Labels of the tasks it is run on."),
         "role": choice("What part it plays.", ["arm", "careless", "negative-control", "baseline"]),
+        "training": object("Training settings of this model in place of the shared ones.", &[],
+            &settings(&training_defaults(), false)),
     });
     let entries = models::MODELS.iter().map(|entry| (entry.name, (entry.defaults)()));
     component(&["name", "tasks"], &reserved, MODEL_KEYS, entries, false)

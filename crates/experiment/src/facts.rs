@@ -14,6 +14,8 @@ pub struct Facts {
     pub larger_is_better: bool,
     /// Whether the task has a score at which it counts as solved.
     pub solvable: bool,
+    /// Whether one position of each sequence decides its answer.
+    pub decisive: bool,
     /// Exact scores of ignorant predictors.
     pub floors: Vec<Floor>,
     /// Positions of a training sequence, padding included.
@@ -54,6 +56,7 @@ impl Facts {
             metrics: task.scores(first, &guesses).iter().map(|score| score.metric).collect(),
             larger_is_better: task.larger_is_better(),
             solvable: task.solved_at().is_some(),
+            decisive: task.decisive_positions(&training).is_some(),
             floors: task.floors(),
             time: training.time,
             outputs: interface.outputs,

@@ -206,6 +206,7 @@ pub(crate) fn facts() -> Facts {
         test_sets: vec!["test".to_owned()],
         larger_is_better: true,
         solvable: true,
+        decisive: false,
         floors: vec![Floor { metric: "accuracy", name: "chance", value: 0.125 }],
         time: 20,
         outputs: 8,

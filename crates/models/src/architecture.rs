@@ -23,6 +23,11 @@ pub trait Architecture: Clone + Default + Serialize + DeserializeOwned + Send + 
     /// The map from embedded inputs to hidden states.
     type Body: Body;
 
+    /// Whether an output may depend on inputs after its own position.
+    fn reads_ahead(&self) -> bool {
+        false
+    }
+
     /// Says what is wrong with the settings and what would be right, if anything is.
     ///
     /// # Errors
@@ -66,6 +71,11 @@ pub(crate) fn parse<S: DeserializeOwned>(
     settings: &serde_json::Value,
 ) -> Result<S, LearnError> {
     S::deserialize(settings).map_err(|error| LearnError::Setting { model, reason: error.to_string() })
+}
+
+/// Whether the network of these settings reads ahead.
+pub(crate) fn reads_ahead<A: Architecture>(settings: &serde_json::Value) -> Result<bool, LearnError> {
+    parse::<A>(A::NAME, settings).map(|architecture| architecture.reads_ahead())
 }
 
 pub(crate) fn build<A: Architecture>(

@@ -7,6 +7,7 @@ use kernels::float_mode::FlushToZero;
 use sequence::{Batch, InputKind, Inputs, Interface, LossKind, Predictor, Random, Stream, Targets};
 use training::{Body, BodyContext, Initialiser, Network, NetworkPredictor, SequenceNetwork};
 
+use crate::bidirectional_lstm::BidirectionalLstm;
 use crate::causal_convolution::CausalConvolution;
 use crate::{
     Architecture, ForgetBias, Gru, Lstm, NormPlacement, PositionEncoding, Rnn, RnnActivation,
@@ -79,6 +80,7 @@ fn a_linear_network_hands_back_the_radius_to_the_power_of_the_lag() {
 #[test]
 fn padding_gets_no_gradient() {
     assert_eq!(norms(&rotation(0.5), 9)[1][8], 0.0);
+    assert_eq!(norms(&BidirectionalLstm::default(), 9)[1][8], 0.0);
     assert_eq!(norms(&Transformer { inner_width: WIDTH, heads: 2, ..Transformer::default() }, 9)[1][8], 0.0);
 }
 
@@ -199,8 +201,52 @@ impl ModuleVisitor for Norms<'_> {
     }
 }
 
-/// Both kinds of gradient.
+/// Where every symbol stands at one position, the gradient of the loss by a position's embedded input is that of its symbol's
+/// row in the table, which training descends.
+fn assert_loss_agrees_with_training(architecture: &impl Architecture) {
+    let time = SYMBOLS as usize;
+    let device = Device::flex().autodiff();
+    let interface = interface(time);
+    let network = SequenceNetwork::new(&interface, WIDTH, &mut Initialiser::new(3, &device), |initialiser| {
+        architecture.init(WIDTH, &interface, initialiser)
+    });
+    let batch = Batch {
+        size: 1,
+        inputs: Inputs::Tokens((0..SYMBOLS).rev().collect()),
+        targets: Targets::Classes(vec![1; time]),
+        loss_mask: (0..time).map(|position| position % 3 == 0).collect(),
+        lengths: vec![time],
+        ..batch(time)
+    };
+    let loss = network.loss(&batch, LossKind::CrossEntropy, &BodyContext::evaluation(&batch.lengths));
+    let gradients = GradientsParams::from_grads(loss.backward(), &network);
+    let mut table = Rows(&gradients, Vec::new());
+    network.visit(&mut table);
+    let found = NetworkPredictor::new(&network, interface).loss_gradients(&batch).unwrap();
+    for (norm, expected) in found.iter().zip(table.1.iter().rev()) {
+        let expected = f64::from(*expected);
+        assert!((norm - expected).abs() < 1e-6 + 1e-4 * expected, "{norm}, not {expected}");
+    }
+}
+
+/// Norms of the rows of the first parameter, the table of embeddings.
+struct Rows<'a>(&'a GradientsParams, Vec<f32>);
+
+impl ModuleVisitor for Rows<'_> {
+    fn visit_float<const D: usize>(&mut self, parameter: &Param<Tensor<D>>) {
+        if self.1.is_empty() {
+            let gradient: Tensor<D> = self.0.get(parameter.id).expect("every parameter has a gradient");
+            let rows: Vec<f32> = gradient.into_data().try_into_vec().unwrap();
+            let norm = |row: &[f32]| row.iter().map(|value| value * value).sum::<f32>().sqrt();
+            self.1 = rows.chunks(WIDTH).map(norm).collect();
+            assert_eq!(self.1.len(), SYMBOLS as usize);
+        }
+    }
+}
+
+/// All kinds of gradient.
 fn assert_agrees(architecture: &impl Architecture) {
+    assert_loss_agrees_with_training(architecture);
     assert_agrees_with_finite_differences(architecture);
     assert_agrees_with_training(architecture);
 }
@@ -211,6 +257,7 @@ fn they_are_the_gradients_of_every_network() {
     assert_agrees(&rotation(0.75));
     assert_agrees(&Lstm { hidden: 10, ..Lstm::default() });
     assert_agrees(&Lstm { forget_bias: ForgetBias::Constant(0.0), layers: 2, hidden: 6, ..Lstm::default() });
+    assert_agrees(&BidirectionalLstm { hidden: 5, ..BidirectionalLstm::default() });
     assert_agrees(&Gru { hidden: 10, ..Gru::default() });
     assert_agrees(&CausalConvolution { channels: 8, layers: 2, ..CausalConvolution::default() });
     let small = || Transformer { inner_width: WIDTH, heads: 2, feed_forward: 24, ..Transformer::default() };

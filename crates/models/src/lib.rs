@@ -4,6 +4,7 @@
 //! register it. A model that counts instead of descending implements [`sequence::Learner`] itself and [`Counting`].
 
 mod architecture;
+mod bidirectional_lstm;
 mod causal_convolution;
 mod counting;
 mod floors;
@@ -40,6 +41,7 @@ use training::TrainingConfig;
 pub static MODELS: &[ModelEntry] = &[
     ModelEntry::network::<Rnn>(),
     ModelEntry::network::<Lstm>(),
+    ModelEntry::network::<bidirectional_lstm::BidirectionalLstm>(),
     ModelEntry::network::<Gru>(),
     ModelEntry::network::<min_gru::MinGru>(),
     ModelEntry::network::<Transformer>(),
@@ -74,6 +76,8 @@ pub struct ModelEntry {
     pub version: u32,
     /// Whether each position looks at those before it, so that its cost grows with the length.
     pub attends: bool,
+    /// Whether an output may depend on inputs after its own position, under the settings that differ from the defaults.
+    pub reads_ahead: fn(&serde_json::Value) -> Result<bool, LearnError>,
     /// All settings with their default values.
     pub defaults: fn() -> serde_json::Value,
     /// The unfitted model, from those settings that differ from the defaults.
@@ -90,6 +94,7 @@ impl ModelEntry {
             citation: A::CITATION,
             version: A::VERSION,
             attends: A::ATTENDS,
+            reads_ahead: architecture::reads_ahead::<A>,
             defaults: architecture::defaults::<A>,
             build: architecture::build::<A>,
         }
@@ -104,6 +109,7 @@ impl ModelEntry {
             citation: C::CITATION,
             version: C::VERSION,
             attends: false,
+            reads_ahead: |_| Ok(false),
             defaults: architecture::defaults::<C>,
             build: counting::build::<C>,
         }

@@ -98,41 +98,58 @@ impl Architecture for Lstm {
 
     fn init(&self, width: usize, _: &Interface, initialiser: &mut Initialiser) -> RecurrentBody {
         let hidden = self.hidden;
-        let bound = 1.0 / (hidden as f32).sqrt();
         RecurrentBody::new(CellKind::Lstm, width, hidden, self.layers, initialiser, |inputs, initialiser| {
-            RecurrentLayer {
-                input: initialiser.uniform([inputs, 4 * hidden], bound),
-                recurrent: initialiser.orthogonal_blocks(hidden, 4),
-                bias: {
-                    let biases = self.biases(initialiser);
-                    initialiser.parameter([4 * hidden], biases)
-                },
-                recurrent_bias: None,
-            }
+            layer(inputs, hidden, initialiser, |initialiser| self.biases(initialiser))
         })
         .told(self.position)
     }
+}
+
+/// A new layer of `hidden` units; its biases are drawn last.
+pub(crate) fn layer(
+    inputs: usize,
+    hidden: usize,
+    initialiser: &mut Initialiser,
+    biases: impl FnOnce(&mut Initialiser) -> Vec<f32>,
+) -> RecurrentLayer {
+    let bound = 1.0 / (hidden as f32).sqrt();
+    RecurrentLayer {
+        input: initialiser.uniform([inputs, 4 * hidden], bound),
+        recurrent: initialiser.orthogonal_blocks(hidden, 4),
+        bias: {
+            let biases = biases(initialiser);
+            initialiser.parameter([4 * hidden], biases)
+        },
+        recurrent_bias: None,
+    }
+}
+
+/// Biases `[4 * hidden]` that are 0 but for those of the forget gate.
+pub(crate) fn constant_biases(hidden: usize, forget: f32) -> Vec<f32> {
+    let mut biases = vec![0.0; 4 * hidden];
+    biases[hidden..2 * hidden].fill(forget);
+    biases
 }
 
 impl Lstm {
     /// The initial biases of one layer, `[4 * hidden]`.
     fn biases(&self, initialiser: &mut Initialiser) -> Vec<f32> {
         let hidden = self.hidden;
-        let mut biases = vec![0.0; 4 * hidden];
         match (self.forget_bias, self.time_scale) {
             (ForgetBias::Chrono, Some(scale)) => {
+                let mut biases = constant_biases(hidden, 0.0);
                 for unit in 0..hidden {
                     let bias = initialiser.random().uniform(1.0, scale as f32 - 1.0).ln();
                     biases[unit] = -bias;
                     biases[hidden + unit] = bias;
                 }
+                biases
             }
-            (ForgetBias::Constant(bias), _) => biases[hidden..2 * hidden].fill(bias),
+            (ForgetBias::Constant(bias), _) => constant_biases(hidden, bias),
             (ForgetBias::Chrono, None) => {
                 unreachable!("`check` refuses a chrono initialisation without a time scale")
             }
         }
-        biases
     }
 }
 

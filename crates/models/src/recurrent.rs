@@ -22,6 +22,27 @@ pub(crate) struct RecurrentLayer {
     pub(crate) recurrent_bias: Option<Param<Tensor<1>>>,
 }
 
+impl RecurrentLayer {
+    /// The hidden states `[batch, time, hidden]` of a layer that starts at zero.
+    pub(crate) fn forward(&self, kind: CellKind, inputs: Tensor<3>) -> Tensor<3> {
+        recurrent_sequence(kind, inputs, &self.weights(), None)
+    }
+
+    fn weights(&self) -> RecurrentWeights {
+        RecurrentWeights {
+            input: self.input.val(),
+            recurrent: self.recurrent.val(),
+            bias: self.bias.val(),
+            recurrent_bias: self.recurrent_bias.as_ref().map(Param::val),
+        }
+    }
+
+    /// Weights of the matrix products, each of which a position uses once.
+    pub(crate) fn products(&self) -> usize {
+        self.input.shape().num_elements() + self.recurrent.shape().num_elements()
+    }
+}
+
 /// Layers of one kind, each reading the hidden states of the one before, and a linear projection to the width of the
 /// read-out.
 #[derive(Module, Debug)]
@@ -67,17 +88,13 @@ impl Body for RecurrentBody {
     fn forward(&self, inputs: Tensor<3>, context: &BodyContext) -> Tensor<3> {
         let mut hidden = context.dropout(self.read(inputs, 0)); // [batch, time, width], then [batch, time, hidden]
         for layer in &self.layers {
-            hidden = context.dropout(recurrent_sequence(self.kind, hidden, &layer.weights(), None));
+            hidden = context.dropout(layer.forward(self.kind, hidden));
         }
         mapped(&self.projection, hidden, Activation::None)
     }
 
     fn multiply_adds(&self, time: usize) -> u64 {
-        let layers: usize = self
-            .layers
-            .iter()
-            .map(|layer| layer.input.shape().num_elements() + layer.recurrent.shape().num_elements())
-            .sum();
+        let layers: usize = self.layers.iter().map(RecurrentLayer::products).sum();
         (time * (layers + self.projection.weight.shape().num_elements())) as u64
     }
 
@@ -103,17 +120,6 @@ impl Body for RecurrentBody {
         }
         memory.position += 1;
         Some(mapped(&self.projection, hidden.unsqueeze_dim(1), Activation::None))
-    }
-}
-
-impl RecurrentLayer {
-    fn weights(&self) -> RecurrentWeights {
-        RecurrentWeights {
-            input: self.input.val(),
-            recurrent: self.recurrent.val(),
-            bias: self.bias.val(),
-            recurrent_bias: self.recurrent_bias.as_ref().map(Param::val),
-        }
     }
 }
 

@@ -136,6 +136,10 @@ impl Architecture for Transformer {
     const ATTENDS: bool = true;
     type Body = TransformerBody;
 
+    fn reads_ahead(&self) -> bool {
+        !self.causal
+    }
+
     fn check(&self) -> Result<(), String> {
         for (key, value) in [
             ("inner-width", self.inner_width),

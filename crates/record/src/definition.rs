@@ -188,6 +188,8 @@ pub struct ModelArm {
     pub role: Role,
     /// What is measured of this model beyond the others, by kind of measurement.
     pub measure: std::collections::BTreeMap<String, Settings>,
+    /// Training settings of this arm in place of the shared ones, where a claim is about them.
+    pub training: Settings,
 }
 
 /// Something that must hold, or the claims that lean on it are void.
@@ -668,10 +670,12 @@ struct ModelKeys {
     role: Role,
     #[serde(default)]
     measure: std::collections::BTreeMap<String, Settings>,
+    #[serde(default)]
+    training: Settings,
 }
 
 /// Keys of a `[[model]]` beside the model's own settings.
-pub const MODEL_KEYS: &[&str] = &["name", "label", "tasks", "role", "measure"];
+pub const MODEL_KEYS: &[&str] = &["name", "label", "tasks", "role", "measure", "training"];
 
 impl Definition {
     /// Reads a definition.
@@ -889,6 +893,7 @@ fn model_arm(mut table: toml::Table) -> Result<ModelArm, String> {
         tasks: keys.tasks,
         role: keys.role,
         measure: keys.measure,
+        training: keys.training,
     })
 }
 

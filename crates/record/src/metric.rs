@@ -17,7 +17,7 @@ pub fn is_solved(metric: &str) -> bool {
 #[must_use]
 pub fn is_description(metric: &str) -> bool {
     ["slope", "half-life", "reach", "token-cosine", "position-explained"].contains(&metric)
-        || ["log10-", "exponent-of-", "doubling-of-", "share-of-"]
+        || ["log10-", "auroc", "exponent-of-", "doubling-of-", "share-of-", "update-size"]
             .iter()
             .any(|prefix| metric.starts_with(prefix))
 }

@@ -181,6 +181,10 @@ impl Scores<'_> {
                 ("gradient of the first block over that of the last", "decimal logarithm")
             }
             "log10-block" => ("gradient of a block (test@BLOCK)", "decimal logarithm"),
+            "update-size" => ("size of an update beside the weights", "mean ratio of norms"),
+            "update-size-variation" => {
+                ("variation of the sizes of updates over matrices and time", "standard deviation over mean")
+            }
             "position-explained" => {
                 ("position: variance explained by the probe up to POSITION (test@POSITION)", "1 is all")
             }
@@ -188,6 +192,16 @@ impl Scores<'_> {
                 "position: distance of the probe's answer at the end of its range (test@POSITION)",
                 "positions; less is better",
             ),
+            "auroc" => {
+                ("the decisive position ranked by its gradient", "area under the ROC curve; 0.5 is chance")
+            }
+            "auroc-of-state" => (
+                "the decisive position ranked by the gradient of the last state",
+                "area under the ROC curve; 0.5 is chance",
+            ),
+            "auroc-at-random" => {
+                ("a position at random ranked by its gradient", "area under the ROC curve; 0.5 is chance")
+            }
             "token-cosine" => ("how alike positions are", "mean cosine; 1 is the same"),
             "multiply-adds" => ("multiply-adds of the matrix products", "less is better"),
             "mixing-multiply-adds" => {

@@ -205,10 +205,21 @@ pub trait Predictor {
         None
     }
 
+    /// How much each embedded input moves the answers: Euclidean norms of the gradient by the inputs, `[size, time]`, of the
+    /// training loss on a batch. In double precision. `None` for a model without gradients.
+    fn loss_gradients(&self, _batch: &Batch) -> Option<Vec<f64>> {
+        None
+    }
+
     /// The Euclidean norm of each parameter's gradient of the training loss on a batch, by the parameter's path in the model,
     /// such as `body.blocks.0.expansion.weight`. In double precision. `None` for a model without gradients.
     fn parameter_gradients(&self, _batch: &Batch) -> Option<Vec<(String, f64)>> {
         None
+    }
+
+    /// The values of each matrix of weights, by its path in the model. None of them for a model without such.
+    fn weights(&self) -> Vec<(String, Vec<f32>)> {
+        Vec::new()
     }
 
     /// The hidden states that the read-out reads, `[size, time, width]`. `None` for a model without them.

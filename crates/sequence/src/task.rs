@@ -113,6 +113,11 @@ pub trait Task: Send + Sync {
     /// Exact scores of ignorant predictors, by which every table is read.
     fn floors(&self) -> Vec<Floor>;
 
+    /// The one position of each sequence whose input decides its answer, for tasks that have one.
+    fn decisive_positions(&self, _batch: &Batch) -> Option<Vec<usize>> {
+        None
+    }
+
     /// The training text as one stream of tokens, for models that count instead of descending.
     fn training_text(&self) -> Option<&[u32]> {
         None

@@ -74,7 +74,7 @@ impl TrainingConfig {
     }
 }
 
-/// The update rule, with beta 0.9 and 0.999 and epsilon 1e-8.
+/// The update rule; Adam's with beta 0.9 and 0.999 and epsilon 1e-8.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Optimiser {
@@ -82,6 +82,8 @@ pub enum Optimiser {
     Adam,
     /// Adam with weight decay apart from the gradient (Loshchilov and Hutter 2019); without weight decay, Adam.
     AdamW,
+    /// Plain gradient descent: the gradient times the rate. Weight decay is an L2 penalty.
+    Sgd,
 }
 
 #[cfg(test)]

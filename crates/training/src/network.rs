@@ -13,7 +13,7 @@ use sequence::{
 };
 
 use crate::loss::mean_loss;
-use crate::probe::input_gradients;
+use crate::probe::{input_gradients, loss_gradients};
 use crate::{Initialiser, TrainingConfig, cost};
 
 /// A map from embedded inputs to hidden states, the part in which models differ.
@@ -139,6 +139,11 @@ pub trait Network: Module + 'static {
         None
     }
 
+    /// See [`sequence::Predictor::loss_gradients`].
+    fn loss_gradients(&self, _batch: &Batch, _kind: LossKind) -> Option<Vec<f64>> {
+        None
+    }
+
     /// See [`sequence::Predictor::states`].
     fn states(&self, _batch: &Batch, _context: &BodyContext) -> Option<Tensor<3>> {
         None
@@ -214,11 +219,16 @@ impl<B: Body> SequenceNetwork<B> {
             _ => unreachable!("a task's batches have the kind of inputs that its interface says"),
         }
     }
-}
 
-impl<B: Body> Network for SequenceNetwork<B> {
-    fn outputs(&self, batch: &Batch, positions: Positions, context: &BodyContext) -> Tensor<2> {
-        let hidden = self.body.forward(self.embed(batch), context); // [batch, time, width]
+    /// Outputs at the wanted positions for embedded inputs `[batch, time, width]`: `[positions, outputs]`.
+    pub(crate) fn outputs_of(
+        &self,
+        inputs: Tensor<3>,
+        batch: &Batch,
+        positions: Positions,
+        context: &BodyContext,
+    ) -> Tensor<2> {
+        let hidden = self.body.forward(inputs, context); // [batch, time, width]
         let [size, time, width] = hidden.dims();
         let mut hidden = hidden.reshape([size * time, width]);
         if positions == Positions::Supervised && batch.supervised() < size * time {
@@ -227,9 +237,19 @@ impl<B: Body> Network for SequenceNetwork<B> {
         }
         mapped(&self.read_out, hidden, Activation::None)
     }
+}
+
+impl<B: Body> Network for SequenceNetwork<B> {
+    fn outputs(&self, batch: &Batch, positions: Positions, context: &BodyContext) -> Tensor<2> {
+        self.outputs_of(self.embed(batch), batch, positions, context)
+    }
 
     fn input_gradients(&self, batch: &Batch, scale: f64, direction: &Random) -> Option<Vec<f64>> {
         Some(input_gradients(&self.body, self.embed(batch), scale, &batch.lengths, direction.clone()))
+    }
+
+    fn loss_gradients(&self, batch: &Batch, kind: LossKind) -> Option<Vec<f64>> {
+        Some(loss_gradients(self, batch, kind))
     }
 
     fn states(&self, batch: &Batch, context: &BodyContext) -> Option<Tensor<3>> {

@@ -1,8 +1,8 @@
-//! One update: global norm clipping and Adam.
+//! One update: global norm clipping and the update rule.
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::decay::WeightDecayConfig;
-use burn::optim::{AdamConfig, AdamWConfig, GradientsParams, ModuleOptimizer};
+use burn::optim::{AdamConfig, AdamWConfig, GradientsParams, ModuleOptimizer, SgdConfig};
 use burn::tensor::Tensor;
 
 use crate::{Optimiser, TrainingConfig};
@@ -16,6 +16,9 @@ pub(crate) fn optimiser(config: &TrainingConfig) -> ModuleOptimizer {
             .with_epsilon(1e-8)
             .with_weight_decay((decay > 0.0).then(|| WeightDecayConfig::new(decay)))
             .init(),
+        Optimiser::Sgd => {
+            SgdConfig::new().with_weight_decay((decay > 0.0).then(|| WeightDecayConfig::new(decay))).init()
+        }
         Optimiser::AdamW => AdamWConfig::new().with_epsilon(1e-8).with_weight_decay(decay).init(),
     }
 }

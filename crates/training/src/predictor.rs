@@ -9,7 +9,7 @@ use sequence::{
     Stepwise, Stopwatch, Stream, Targets,
 };
 
-use crate::probe::parameter_gradients;
+use crate::probe::{parameter_gradients, weights};
 use crate::{BodyContext, Network, Positions};
 
 /// Positions that one forward pass of an evaluation holds at most, unless one sequence is longer.
@@ -91,8 +91,16 @@ impl<N: Network> Predictor for NetworkPredictor<N> {
         self.network.input_gradients(batch, scale, &Random::new(seed, Stream::Probe))
     }
 
+    fn loss_gradients(&self, batch: &Batch) -> Option<Vec<f64>> {
+        self.network.loss_gradients(batch, self.interface.loss)
+    }
+
     fn parameter_gradients(&self, batch: &Batch) -> Option<Vec<(String, f64)>> {
         Some(parameter_gradients(&self.network, batch, self.interface.loss))
+    }
+
+    fn weights(&self) -> Vec<(String, Vec<f32>)> {
+        weights(&self.network)
     }
 
     fn states(&self, batch: &Batch) -> Option<Vec<f32>> {

@@ -4,11 +4,12 @@
 //! fitted is the rounding. Here parameters and inputs are widened first, and the body runs on the ordinary operations that
 //! every fused one is tested against, without flushing anything to zero: gradients down to 1e-300 are what they are.
 
-use burn::module::{ModuleMapper, ModuleVisitor, Param};
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{DType, Gradients, Tensor, TensorData};
 use sequence::{Batch, LossKind, Random};
 
-use crate::{Body, BodyContext, Network};
+use crate::loss::mean_loss;
+use crate::{Body, BodyContext, Network, Positions, SequenceNetwork};
 
 /// Euclidean norms, `[batch, time]`, of the gradient by each of `inputs` `[batch, time, width]` of the product of each
 /// sequence's last hidden state with a random unit vector; the body reads `scale` times the inputs.
@@ -35,8 +36,26 @@ pub(crate) fn input_gradients<B: Body>(
         TensorData::new(directions, [batch, time, width]),
         (&states.device(), DType::F64),
     );
-    let gradients = (states * directions).sum().backward();
-    let gradient = inputs.grad(&gradients).expect("the state depends on the inputs").into_data();
+    norms(&inputs, &(states * directions).sum().backward())
+}
+
+/// Euclidean norms, `[batch, time]`, of the gradient of the loss on a batch by each embedded input.
+pub(crate) fn loss_gradients<B: Body>(
+    network: &SequenceNetwork<B>,
+    batch: &Batch,
+    kind: LossKind,
+) -> Vec<f64> {
+    let inputs = network.embed(batch).inner().cast(DType::F64).autodiff().require_grad();
+    let network = network.valid().map(&mut Widen { track: false });
+    let context = BodyContext::evaluation(&batch.lengths);
+    let outputs = network.outputs_of(inputs.clone(), batch, Positions::Supervised, &context);
+    norms(&inputs, &mean_loss(kind, outputs, batch).backward())
+}
+
+/// Euclidean norms, `[batch, time]`, of the gradient by each of `inputs` `[batch, time, width]`.
+fn norms(inputs: &Tensor<3>, gradients: &Gradients) -> Vec<f64> {
+    let [_, _, width] = inputs.dims();
+    let gradient = inputs.grad(gradients).expect("what was descended depends on the inputs").into_data();
     let values = gradient.as_slice::<f64>().expect("double precision, as the inputs");
     values.chunks_exact(width).map(|row| row.iter().map(|value| value * value).sum::<f64>().sqrt()).collect()
 }
@@ -63,6 +82,37 @@ struct Widen {
 impl ModuleMapper for Widen {
     fn map_float<const D: usize>(&mut self, parameter: Param<Tensor<D>>) -> Param<Tensor<D>> {
         parameter.map(|value| value.cast(DType::F64).autodiff().set_require_grad(self.track))
+    }
+}
+
+/// The values of each matrix of a network, by its path.
+pub(crate) fn weights<N: Network>(network: &N) -> Vec<(String, Vec<f32>)> {
+    let mut matrices = Matrices::default();
+    network.visit(&mut matrices);
+    matrices.found
+}
+
+/// Collects matrices.
+#[derive(Default)]
+struct Matrices {
+    path: Vec<String>,
+    found: Vec<(String, Vec<f32>)>,
+}
+
+impl ModuleVisitor for Matrices {
+    fn enter_module(&mut self, name: &str, _container: &str) {
+        self.path.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.pop();
+    }
+
+    fn visit_float<const D: usize>(&mut self, parameter: &Param<Tensor<D>>) {
+        if D == 2 {
+            let values = parameter.val().into_data().try_into_vec().expect("parameters are single precision");
+            self.found.push((self.path.join("."), values));
+        }
     }
 }
 

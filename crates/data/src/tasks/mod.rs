@@ -10,7 +10,9 @@ pub(crate) mod character_language_model;
 mod first_cue_recall;
 mod indexed_recall;
 mod multi_query_recall;
+mod needle;
 mod running_parity;
+mod shifted_copy;
 
 /// A task as the registry knows it.
 pub struct TaskEntry {
@@ -38,6 +40,8 @@ pub static TASKS: &[TaskEntry] = &[
     running_parity::ENTRY,
     indexed_recall::ENTRY,
     adding::ENTRY,
+    shifted_copy::ENTRY,
+    needle::ENTRY,
     character_language_model::ENTRY,
 ];
 

@@ -8,13 +8,13 @@
 
 use record::Settings;
 use record::cell::Outcome;
-use sequence::{Batch, Budget, Inputs, Outcome as Ending, StopRule};
+use sequence::{Budget, Outcome as Ending, StopRule};
 use serde::{Deserialize, Serialize};
 
 use super::slope::slope;
 use super::{
     CellContext, Costs, FIT, MeasurementEntry, SOLVED_EVALUATIONS, Schedule, TEST, VALIDATION, Yield,
-    Yielded, counted, curve, row, scores,
+    Yielded, counted, curve, first, row, scores,
 };
 use crate::ExperimentError;
 use crate::facts::Facts;
@@ -193,25 +193,6 @@ fn run(context: &CellContext) -> Result<Yield, ExperimentError> {
         rows.push(counted(&none, VALIDATION, score.metric, outcome, score.value, score.count));
     }
     Ok(Yield { outcome, message: None, rows, curve: curve(&none, &fit), step_seconds: Vec::new() })
-}
-
-/// The first sequences of a batch.
-fn first(batch: &Batch, sequences: usize) -> Batch {
-    let size = sequences.min(batch.size);
-    let positions = size * batch.time;
-    let mut first = batch.clone();
-    first.size = size;
-    match &mut first.inputs {
-        Inputs::Tokens(tokens) => tokens.truncate(positions),
-        Inputs::Features { width, values } => values.truncate(positions * *width),
-    }
-    match &mut first.targets {
-        sequence::Targets::Classes(classes) => classes.truncate(positions),
-        sequence::Targets::Values(values) => values.truncate(positions),
-    }
-    first.loss_mask.truncate(positions);
-    first.lengths.truncate(size);
-    first
 }
 
 /// The value below which a fraction of ascending values lies, between neighbours in proportion.

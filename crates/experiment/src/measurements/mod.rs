@@ -4,7 +4,8 @@ use record::Settings;
 use record::cell::{Cell, CurveRow, Outcome, Row};
 use record::definition::unknown;
 use sequence::{
-    Budget, CurvePoint, Dataset, Fit, Learner, Observer, Predictor, Run, Score, StopRule, Task, TestSet,
+    Batch, Budget, CurvePoint, Dataset, Fit, Inputs, Learner, Observer, Predictor, Run, Score, StopRule,
+    Targets, Task, TestSet,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -20,6 +21,7 @@ mod decoding_cost;
 mod gradient_by_depth;
 mod gradient_by_lag;
 mod growth;
+mod importance;
 mod pass_cost;
 mod position_probe;
 mod repeat;
@@ -29,6 +31,7 @@ mod staircase;
 mod step_time;
 mod train;
 mod untrained;
+mod update_sizes;
 
 pub(crate) use staircase::{LADDER, RATES};
 
@@ -38,7 +41,9 @@ pub static MEASUREMENTS: &[MeasurementEntry] = &[
     staircase::ENTRY,
     gradient_by_lag::ENTRY,
     gradient_by_depth::ENTRY,
+    update_sizes::ENTRY,
     position_probe::ENTRY,
+    importance::ENTRY,
     step_time::ENTRY,
     pass_cost::ENTRY,
     decoding_cost::ENTRY,
@@ -296,6 +301,25 @@ fn counted(setting: &Settings, split: &str, metric: &str, outcome: Outcome, valu
         value,
         count,
     }
+}
+
+/// The first sequences of a batch.
+fn first(batch: &Batch, sequences: usize) -> Batch {
+    let size = sequences.min(batch.size);
+    let positions = size * batch.time;
+    let mut first = batch.clone();
+    first.size = size;
+    match &mut first.inputs {
+        Inputs::Tokens(tokens) => tokens.truncate(positions),
+        Inputs::Features { width, values } => values.truncate(positions * *width),
+    }
+    match &mut first.targets {
+        Targets::Classes(classes) => classes.truncate(positions),
+        Targets::Values(values) => values.truncate(positions),
+    }
+    first.loss_mask.truncate(positions);
+    first.lengths.truncate(size);
+    first
 }
 
 /// The course of a fit as rows.

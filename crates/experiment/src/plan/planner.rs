@@ -59,14 +59,32 @@ impl<'a> Planner<'a> {
 
     /// The training settings that all models share, checked.
     pub(super) fn training(&self) -> Result<TrainingConfig, ExperimentError> {
-        for (key, instead) in [(RATE, "[tuning]"), (BATCH, "[[task]]")] {
-            if self.definition.training.contains_key(key) {
-                return Err(self.wrong(format!("[training]: `{key}` is set in {instead}")));
+        let shared = self.check_training("[training]", &self.definition.training)?;
+        for model in self.definition.models.iter().filter(|model| !model.training.is_empty()) {
+            let place = format!("model `{}`: training", model.label);
+            if self.check_training(&place, &self.training_of(model))?.device != shared.device {
+                return Err(self.wrong(format!("{place}: `device` is the same for all models")));
             }
         }
-        let config: TrainingConfig = parse(&self.definition.training)
-            .map_err(|message| self.wrong(format!("[training]: {message}")))?;
-        config.check().map_err(|error| self.wrong(format!("[training]: {error}")))?;
+        Ok(shared)
+    }
+
+    /// The shared training settings with those of one model in their place.
+    fn training_of(&self, model: &ModelArm) -> Settings {
+        let mut training = self.definition.training.clone();
+        training.extend(model.training.clone());
+        training
+    }
+
+    fn check_training(&self, place: &str, settings: &Settings) -> Result<TrainingConfig, ExperimentError> {
+        let wrong = |message: String| self.wrong(format!("{place}: {message}"));
+        for (key, instead) in [(RATE, "[tuning]"), (BATCH, "[[task]]")] {
+            if settings.contains_key(key) {
+                return Err(wrong(format!("`{key}` is set in {instead}")));
+            }
+        }
+        let config: TrainingConfig = parse(settings).map_err(&wrong)?;
+        config.check().map_err(|error| wrong(error.to_string()))?;
         Ok(config)
     }
 
@@ -370,8 +388,8 @@ impl<'a> Planner<'a> {
             cell.measurement.settings = canonical(&measure, &(measurement.defaults)());
         }
         if model.trains {
-            cell.training =
-                canonical(&self.definition.training, &crate::settings::defaults::<TrainingConfig>());
+            let training = self.training_of(model.arm);
+            cell.training = canonical(&training, &crate::settings::defaults::<TrainingConfig>());
             cell.size.body_parameters = point.task.parameters;
         } else {
             cell.measurement.settings.remove(RATES);

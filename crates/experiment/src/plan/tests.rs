@@ -297,6 +297,35 @@ fn a_model_may_be_measured_beyond_the_others_and_in_nothing_shared() {
 }
 
 #[test]
+fn a_model_may_train_by_settings_of_its_own_but_for_rate_batch_and_device() {
+    let with = |training: &str| {
+        let at = TINY.find("[[model]]").unwrap() + "[[model]]".len();
+        plan(&format!("{}\ntraining = {training}{}", &TINY[..at], &TINY[at..]))
+    };
+    let planned = with("{ clip-norm = 5 }").unwrap();
+    let first = &planned.definition.models[0].label;
+    for arm in planned.evaluation.iter().chain(&planned.tuning).filter(|arm| arm.trains) {
+        let own = (&arm.model == first).then_some(5.0);
+        assert_eq!(
+            arm.cell.training.get("clip-norm").and_then(serde_json::Value::as_f64),
+            own,
+            "{}",
+            arm.model
+        );
+    }
+    for (training, message) in [
+        ("{ clip-nrm = 5 }", "training: unknown setting `clip-nrm`, did you mean `clip-norm`?"),
+        ("{ clip-norm = 0 }", "a norm is positive"),
+        ("{ rate = 0.1 }", "training: `rate` is set in [tuning]"),
+        ("{ batch = 2 }", "training: `batch` is set in [[task]]"),
+        ("{ device = \"abacus\" }", "abacus"),
+    ] {
+        let refused = with(training).unwrap_err().to_string();
+        assert!(refused.contains(message), "{refused}");
+    }
+}
+
+#[test]
 fn a_mistake_is_found_whatever_is_run() {
     let wrong = TINY.replacen("metric = \"accuracy\"", "metric = \"acuracy\"", 1);
     assert_ne!(wrong, TINY);
