@@ -136,7 +136,7 @@ fn control() -> Value {
 fn claim() -> Value {
     object(
         "How a claim is judged, written before the run.",
-        &["id", "version", "rule", "prediction", "informed-by", "answer", "part"],
+        &["id", "version", "rule", "prediction", "informed-by"],
         &json!({
             "id": text("Id in the register of claims."),
             "version": whole("Raised when the rule changes.", 1),
@@ -146,6 +146,7 @@ fn claim() -> Value {
             "prediction": choice("The outcome that was expected.", ["supported", "qualified", "refuted", "inconclusive"]),
             "informed-by": choice("What the expectation rested on.", ["none", "literature", "pilot"]),
             "answer": text("A sentence for the reader, with {part} placeholders filled from the tables."),
+            "not-judged": text("Why the claim is not judged, in place of parts: what stands in the way."),
             "cites": texts("Literature."),
             "controls": texts("Names of controls."),
             "at-most-qualified": text("A ceiling on the verdict, with its reason."),

@@ -46,7 +46,7 @@ pub fn judge(definition: &Definition, register: &Register, folder: &Path) -> Res
 /// Judges every claim of a definition from tables in memory.
 #[must_use]
 pub fn judge_tables(definition: &Definition, tables: &Tables) -> Verdicts {
-    let level = bonferroni(definition.claims.len());
+    let level = bonferroni(definition.claims.iter().filter(|claim| !claim.parts.is_empty()).count().max(1));
     let controls: Vec<ControlOutcome> =
         definition.controls.iter().map(|control| controls::check(control, tables)).collect();
     Verdicts {
@@ -84,7 +84,7 @@ fn claim(rule: &ClaimRule, tables: &Tables, controls: &[ControlOutcome], level: 
         }
     }
     let failed: Vec<&ControlOutcome> = controls.iter().filter(|control| !control.holds).collect();
-    let (ending, because) = if let Some(reason) = missing.first() {
+    let (ending, because) = if let Some(reason) = rule.not_judged.as_ref().or(missing.first()) {
         (Ending::NotJudged, reason.clone())
     } else if let Some(control) = failed.first() {
         (Ending::Void, format!("control `{}` failed: {}", control.name, control.detail))

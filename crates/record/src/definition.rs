@@ -250,6 +250,7 @@ pub struct ClaimRule {
     /// What the expectation rested on.
     pub informed_by: InformedBy,
     /// A sentence for the reader, with `{part}` placeholders filled from the tables.
+    #[serde(default)]
     pub answer: String,
     /// Literature.
     #[serde(default)]
@@ -260,8 +261,11 @@ pub struct ClaimRule {
     /// A ceiling on the verdict, with its reason.
     #[serde(default)]
     pub at_most_qualified: Option<String>,
+    /// Why the claim is not judged, in place of parts: what stands in the way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_judged: Option<String>,
     /// Parts, all of which must hold.
-    #[serde(rename = "part")]
+    #[serde(rename = "part", default)]
     pub parts: Vec<Part>,
 }
 
@@ -821,6 +825,18 @@ impl Definition {
             for control in &claim.controls {
                 known("control", control, &controls)
                     .map_err(|text| format!("claim `{}`: {text}", claim.id))?;
+            }
+            if claim.parts.is_empty() != claim.not_judged.is_some() {
+                return Err(format!(
+                    "claim `{}`: a claim has a [[claim.part]] at least, or says in `not-judged` why it has none",
+                    claim.id
+                ));
+            }
+            if !claim.parts.is_empty() && claim.answer.is_empty() {
+                return Err(format!(
+                    "claim `{}`: `answer` is missing, the sentence for the reader",
+                    claim.id
+                ));
             }
             for part in &claim.parts {
                 let place = format!("claim `{}`, part `{}`", claim.id, part.name());

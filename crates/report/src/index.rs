@@ -6,7 +6,7 @@ use record::RecordError;
 use record::claims::Register;
 use record::definition::{Definition, InformedBy, Prediction};
 use record::store::write_whole;
-use record::verdict::Ending;
+use record::verdict::{ClaimVerdict, Ending};
 use serde::Serialize;
 
 use crate::claim::{line, mark, registered};
@@ -135,7 +135,7 @@ impl Index {
                     verdicts: verdicts(&claim.id, read),
                 })
                 .collect();
-            let judged = claims.iter().filter(|claim| claim.verdicts != NOT_YET).count();
+            let judged = claims.iter().filter(|claim| has_verdict(&claim.id, read)).count();
             Theme { name: name.to_owned(), judged, claims }
         });
         Ok(Self {
@@ -193,7 +193,8 @@ fn tally(read: &[Results]) -> String {
 /// How often what was expected came out, by what the expectation rested on. What decided nothing is counted apart.
 fn predictions(read: &[Results]) -> Grid {
     let mut grid = Grid::new(["the prediction rested on", "claims", "came true", "did not", "undecided"]);
-    let verdicts = || read.iter().flat_map(|results| &results.verdicts.claims);
+    let all = || read.iter().flat_map(|results| &results.verdicts.claims);
+    let verdicts = || all().filter(|verdict| verdict.ending != Ending::NotJudged);
     let kinds = [
         (InformedBy::None, "nothing"),
         (InformedBy::Literature, "the literature"),
@@ -233,7 +234,22 @@ fn verdicts(id: &str, read: &[Results]) -> String {
         Some(format!("{} [{}]({name}/README.md)", mark(verdict.ending), verdict.ending.name()))
     });
     let found: Vec<String> = found.collect();
-    if found.is_empty() { NOT_YET.to_owned() } else { found.join(", ") }
+    if !found.is_empty() {
+        return found.join(", ");
+    }
+    match read.iter().find(|results| results.verdict(id).is_some()) {
+        Some(results) => {
+            let name = &results.definition.name;
+            format!("{} [{}]({name}/README.md)", mark(Ending::NotJudged), Ending::NotJudged.name())
+        }
+        None => NOT_YET.to_owned(),
+    }
+}
+
+/// Whether some result has judged the claim.
+fn has_verdict(id: &str, read: &[Results]) -> bool {
+    let judged = |verdict: &ClaimVerdict| verdict.ending != Ending::NotJudged;
+    read.iter().any(|results| results.verdict(id).is_some_and(judged))
 }
 
 fn experiments(definitions: &[Definition], read: &[Results]) -> Grid {
