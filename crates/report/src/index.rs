@@ -17,6 +17,10 @@ use crate::{ReportError, template};
 
 const BEGIN: &str = "<!-- headline:begin -->";
 const END: &str = "<!-- headline:end -->";
+/// Claims of one experiment in the headline, at most.
+const HEADLINES: usize = 2;
+/// Figures in the headline, at most.
+const PICTURES: usize = 3;
 
 /// Writes `README.md` in the folder of all results: experiments, judged claims, and every registered claim by theme.
 ///
@@ -33,8 +37,8 @@ pub fn index(
     Ok(path)
 }
 
-/// Replaces what stands between the headline markers of a README by the judged claims and the first figure of each
-/// experiment. Links assume that `results` lies beside or below the README.
+/// Replaces what stands between the headline markers of a README by the claims of highest priority that each experiment
+/// decided, and a few figures. Links assume that `results` lies beside or below the README.
 ///
 /// # Errors
 /// When a result or the README cannot be read or written, or the README lacks a marker.
@@ -53,14 +57,17 @@ pub fn headline(
     let read = Results::read_all(definitions, results)?;
     let home = readme.parent().unwrap_or(Path::new(""));
     let folder = results.strip_prefix(home).unwrap_or(results).to_string_lossy().replace('\\', "/");
-    let figures = read.iter().filter_map(|read| {
+    // Pictures of the experiments that judge the most.
+    let mut by_claims: Vec<&Results> = read.iter().collect();
+    by_claims.sort_by_key(|results| std::cmp::Reverse(results.verdicts.claims.len()));
+    let figures = by_claims.into_iter().take(PICTURES).filter_map(|read| {
         let experiment = read.definition.name.clone();
         let drawn = results.join(&experiment).join("figures");
         let mut figures = read.definition.figures.iter();
         let figure = figures.find(|figure| drawn.join(format!("{}.svg", figure.name)).exists())?;
         Some(Picture { experiment, name: figure.name.clone(), title: figure.title.clone() })
     });
-    let claims = judged(register, &read)?;
+    let claims = headlines(register, &read)?;
     let values = Headline {
         judged: judged_ids(&read),
         registered: register.claims.len(),
@@ -155,20 +162,38 @@ const NOT_YET: &str = "not judged yet";
 
 /// Every judged claim, by experiment.
 fn judged(register: &Register, read: &[Results]) -> Result<Vec<JudgedClaim>, ReportError> {
+    let all =
+        read.iter().flat_map(|results| results.verdicts.claims.iter().map(move |verdict| (results, verdict)));
+    all.map(|(results, verdict)| JudgedClaim::new(register, results, verdict)).collect()
+}
+
+/// Of each experiment the claims of highest priority that were decided, in the order of its definition.
+fn headlines(register: &Register, read: &[Results]) -> Result<Vec<JudgedClaim>, ReportError> {
     let mut claims = Vec::new();
     for results in read {
-        for verdict in &results.verdicts.claims {
-            claims.push(JudgedClaim {
-                claim: escape(&registered(register, &verdict.id)?.claim),
-                mark: mark(verdict.ending),
-                ending: verdict.ending.name(),
-                partly: verdict.partly_judged,
-                line: escape(line(verdict)),
-                experiment: results.definition.name.clone(),
-            });
+        let mut decided = Vec::new();
+        for verdict in results.verdicts.claims.iter().filter(|verdict| outcome(verdict.ending).is_some()) {
+            decided.push((registered(register, &verdict.id)?.priority, verdict));
+        }
+        decided.sort_by_key(|(priority, _)| *priority);
+        for (_, verdict) in decided.into_iter().take(HEADLINES) {
+            claims.push(JudgedClaim::new(register, results, verdict)?);
         }
     }
     Ok(claims)
+}
+
+impl JudgedClaim {
+    fn new(register: &Register, results: &Results, verdict: &ClaimVerdict) -> Result<Self, ReportError> {
+        Ok(Self {
+            claim: escape(&registered(register, &verdict.id)?.claim),
+            mark: mark(verdict.ending),
+            ending: verdict.ending.name(),
+            partly: verdict.partly_judged,
+            line: escape(line(verdict)),
+            experiment: results.definition.name.clone(),
+        })
+    }
 }
 
 /// Claims with a verdict, each counted once.
@@ -312,6 +337,8 @@ mod tests {
         assert!(once.starts_with(&format!("before\n{BEGIN}\n\n| what people say")), "{once}");
         assert!(once.ends_with(&format!("\n{END}\nafter\n")) && !once.contains("old"), "{once}");
         assert!(once.contains("](results/lstm-vs-transformer/README.md)"), "{once}");
+        // Of five claims one was not judged and one is inconclusive; of the others two stand here.
+        assert_eq!(once.matches("](results/lstm-vs-transformer/README.md)").count(), HEADLINES, "{once}");
         assert!(once.contains("](results/lstm-vs-transformer/figures/recall-longest.svg)"), "{once}");
         write().unwrap();
         assert_eq!(read(), once);
