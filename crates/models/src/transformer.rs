@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use training::{Body, BodyContext, Initialiser, LAYER_NORM_EPSILON, mapped};
 
 use crate::Architecture;
-use crate::architecture::nearest;
+use crate::architecture::nearest_widths;
 
 /// Settings of the Transformer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -129,28 +129,11 @@ impl Architecture for Transformer {
         self.layers * (attention + feed_forward + norms) + final_norm + projections
     }
 
-    /// For each inner width, the feed-forward width in [2d, 6d] that comes nearest to the request; of these, one that is
-    /// off by the fewest whole per cent, then the shared width itself, which needs no projections, and then the one
-    /// nearest to the usual ratio of 4.
     fn resized(self, width: usize, parameters: usize) -> Self {
-        let sized =
-            |inner_width: usize, feed_forward: usize| Self { inner_width, feed_forward, ..self.clone() };
-        let count = |size: &Self| size.body_parameters(width);
-        let fitted = |d: usize| {
-            let feed_forward = nearest(parameters, |feed_forward| count(&sized(d, feed_forward)));
-            sized(d, feed_forward.clamp(2 * d, 6 * d))
-        };
-        let per_cent_off = |size: &Self| count(size).abs_diff(parameters) * 100 / parameters.max(1);
-        let skew = |size: &Self| (size.feed_forward as f64 / (4 * size.inner_width) as f64).ln().abs();
-        let larger = (2..).map(|multiple| multiple * self.heads);
-        larger.take_while(|&d| count(&sized(d, 2 * d)) <= parameters + parameters / 20).map(fitted).fold(
-            fitted(self.heads),
-            |best, size| {
-                let off = per_cent_off(&size).cmp(&per_cent_off(&best));
-                let order = off.then((size.inner_width != width).cmp(&(best.inner_width != width)));
-                if order.then(skew(&size).total_cmp(&skew(&best))).is_lt() { size } else { best }
-            },
-        )
+        let (inner_width, feed_forward) = nearest_widths(width, parameters, self.heads, |d, feed_forward| {
+            Self { inner_width: d, feed_forward, ..self.clone() }.body_parameters(width)
+        });
+        Self { inner_width, feed_forward, ..self }
     }
 
     fn init(&self, width: usize, interface: &Interface, initialiser: &mut Initialiser) -> TransformerBody {
@@ -163,16 +146,7 @@ impl Architecture for Transformer {
             input: differs.then(|| initialiser.linear(width, d)),
             positions: (self.position == PositionEncoding::Learned)
                 .then(|| initialiser.normal([interface.maximum_time, d], 0.02)),
-            blocks: (0..self.layers)
-                .map(|_| Block {
-                    attention_norm: norm(initialiser),
-                    query_key_value: initialiser.linear(d, 3 * d),
-                    attention_output: initialiser.linear(d, d),
-                    feed_forward_norm: norm(initialiser),
-                    expansion: initialiser.linear(d, self.feed_forward),
-                    contraction: initialiser.linear(self.feed_forward, d),
-                })
-                .collect(),
+            blocks: (0..self.layers).map(|_| Block::new(d, self.feed_forward, norm, initialiser)).collect(),
             final_norm: (self.norm == NormPlacement::Pre).then(|| initialiser.layer_norm(d)),
             output: differs.then(|| initialiser.linear(d, width)),
             settings: self.clone(),
@@ -194,11 +168,11 @@ pub struct TransformerBody {
 
 /// Attention and feed-forward layer with their norms.
 #[derive(Module, Debug)]
-struct Block {
-    attention_norm: Option<LayerNorm>,
+pub(crate) struct Block {
+    pub(crate) attention_norm: Option<LayerNorm>,
     query_key_value: Linear,
     attention_output: Linear,
-    feed_forward_norm: Option<LayerNorm>,
+    pub(crate) feed_forward_norm: Option<LayerNorm>,
     expansion: Linear,
     contraction: Linear,
 }
@@ -236,17 +210,7 @@ impl Body for TransformerBody {
     }
 
     fn multiply_adds(&self, time: usize) -> u64 {
-        let weights = |linear: &Linear| linear.weight.shape().num_elements();
-        let blocks: usize = self
-            .blocks
-            .iter()
-            .map(|block| {
-                weights(&block.query_key_value)
-                    + weights(&block.attention_output)
-                    + weights(&block.expansion)
-                    + weights(&block.contraction)
-            })
-            .sum();
+        let blocks: usize = self.blocks.iter().map(Block::weights).sum();
         let projections = self.input.as_ref().map_or(0, weights) + self.output.as_ref().map_or(0, weights);
         // Scores and weighted values cost d multiply-adds each for a visible pair, over all heads.
         let attention = self.blocks.len() * 2 * self.settings.inner_width * self.settings.visible_pairs(time);
@@ -273,13 +237,9 @@ impl TransformerBody {
     }
 
     fn add_positions(&self, hidden: Tensor<3>) -> Tensor<3> {
-        let [_, time, d] = hidden.dims();
+        let [_, time, _] = hidden.dims();
         match (self.settings.position, &self.positions) {
-            (PositionEncoding::Sinusoidal, _) => {
-                let table = TensorData::new(sinusoids(time, d), [1, time, d]);
-                let table = Tensor::<3>::from_data(table, &hidden.device());
-                hidden.clone() + table.cast(hidden.dtype())
-            }
+            (PositionEncoding::Sinusoidal, _) => with_sinusoids(hidden),
             (PositionEncoding::Learned, Some(table)) => {
                 let table = table.val();
                 let table = if table.dims()[0] == time { table } else { table.narrow(0, 0, time) };
@@ -301,21 +261,49 @@ impl Transformer {
 }
 
 impl Block {
+    /// A block of inner width `d`, with the norms that `norm` gives.
+    pub(crate) fn new(
+        d: usize,
+        feed_forward: usize,
+        norm: impl Fn(&mut Initialiser) -> Option<LayerNorm>,
+        initialiser: &mut Initialiser,
+    ) -> Self {
+        Self {
+            attention_norm: norm(initialiser),
+            query_key_value: initialiser.linear(d, 3 * d),
+            attention_output: initialiser.linear(d, d),
+            feed_forward_norm: norm(initialiser),
+            expansion: initialiser.linear(d, feed_forward),
+            contraction: initialiser.linear(feed_forward, d),
+        }
+    }
+
+    /// Parameters of the linear maps' weights: multiply-adds of one position.
+    pub(crate) fn weights(&self) -> usize {
+        let maps = [&self.query_key_value, &self.attention_output, &self.expansion, &self.contraction];
+        maps.into_iter().map(weights).sum()
+    }
+
     /// `[batch, time, d]` -> `[batch, time, d]`.
-    fn attend(&self, inputs: Tensor<3>, heads: usize, options: &AttentionOptions) -> Tensor<3> {
+    pub(crate) fn attend(&self, inputs: Tensor<3>, heads: usize, options: &AttentionOptions) -> Tensor<3> {
         let attended =
             self_attention(mapped(&self.query_key_value, inputs, Activation::None), heads, options);
         mapped(&self.attention_output, attended, Activation::None)
     }
 
     /// `[batch, time, d]` -> `[batch, time, d]`.
-    fn feed_forward(&self, inputs: Tensor<3>) -> Tensor<3> {
+    pub(crate) fn feed_forward(&self, inputs: Tensor<3>) -> Tensor<3> {
         let expanded = mapped(&self.expansion, inputs, Activation::Relu);
         mapped(&self.contraction, expanded, Activation::None)
     }
 }
 
-fn apply(linear: Option<&Linear>, inputs: Tensor<3>) -> Tensor<3> {
+/// Elements of a linear map's weight.
+pub(crate) fn weights(linear: &Linear) -> usize {
+    linear.weight.shape().num_elements()
+}
+
+pub(crate) fn apply(linear: Option<&Linear>, inputs: Tensor<3>) -> Tensor<3> {
     match linear {
         Some(linear) => mapped(linear, inputs, Activation::None),
         None => inputs,
@@ -323,10 +311,18 @@ fn apply(linear: Option<&Linear>, inputs: Tensor<3>) -> Tensor<3> {
 }
 
 /// `[batch, time, d]`, normalised over the last dimension.
-fn normalised(norm: &LayerNorm, inputs: Tensor<3>) -> Tensor<3> {
+pub(crate) fn normalised(norm: &LayerNorm, inputs: Tensor<3>) -> Tensor<3> {
     let gamma = norm.gamma.val();
     let beta = norm.beta.as_ref().map_or_else(|| gamma.zeros_like(), Param::val);
     layer_norm(inputs, gamma, beta, LAYER_NORM_EPSILON)
+}
+
+/// `[batch, time, d]` with the [`sinusoids`] of each position added.
+pub(crate) fn with_sinusoids(hidden: Tensor<3>) -> Tensor<3> {
+    let [_, time, d] = hidden.dims();
+    let table = TensorData::new(sinusoids(time, d), [1, time, d]);
+    let table = Tensor::<3>::from_data(table, &hidden.device()).cast(hidden.dtype());
+    hidden + table
 }
 
 /// `[time, d]`: sin(t / 10000^(2i/d)) at even values 2i, cos of the same at odd ones (Vaswani et al. 2017, section 3.5).

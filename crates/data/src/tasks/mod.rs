@@ -10,6 +10,7 @@ pub(crate) mod character_language_model;
 mod first_cue_recall;
 mod multi_query_recall;
 mod running_parity;
+mod sequence_copying;
 
 /// A task as the registry knows it.
 pub struct TaskEntry {
@@ -36,6 +37,7 @@ pub static TASKS: &[TaskEntry] = &[
     multi_query_recall::ENTRY,
     running_parity::ENTRY,
     adding::ENTRY,
+    sequence_copying::ENTRY,
     character_language_model::ENTRY,
 ];
 
