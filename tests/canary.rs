@@ -65,6 +65,9 @@ fn variants() -> Vec<(&'static str, &'static str, Value)> {
         ("transformer", recall, json!({"position": "alibi"})),
         ("transformer", recall, json!({"norm": "post"})),
         ("transformer", recall, json!({"causal": false})),
+        ("lstm-encoder-decoder", "sequence-copying", json!({"attention": "additive"})),
+        ("lstm-encoder-decoder", "sequence-copying", json!({"attention": "additive", "bidirectional": true})),
+        ("lstm-encoder-decoder", "sequence-copying", json!({"bidirectional": true})),
         ("n-gram", text, json!({"order": 3, "smoothing": "kneser-ney"})),
         ("n-gram", text, json!({"order": 3, "smoothing": "witten-bell"})),
     ]

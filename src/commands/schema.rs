@@ -128,6 +128,7 @@ fn control() -> Value {
             "models": texts("Labels of the models."),
             "at": regimes("Where it is checked, such as { lag = [50] }."),
             "metric": text("Metric; `accuracy` unless said."),
+            "split": text("Split of a negative control; `test` unless said."),
             "floor": number("Expected value under ignorance, for a negative control; a probability."),
         }),
     )

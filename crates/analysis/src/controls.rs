@@ -39,7 +39,7 @@ pub(crate) fn check(control: &Control, tables: &Tables) -> ControlOutcome {
 
 /// A crippled arm lands within its binomial 99.9% band of the floor.
 fn negative(control: &Control, tables: &Tables, model: &str, place: &crate::tables::Place) -> (bool, String) {
-    let query = Query { task: &control.task, model, metric: &control.metric, split: "test", place };
+    let query = Query { task: &control.task, model, metric: &control.metric, split: &control.split, place };
     let values: Vec<(f64, u64)> =
         tables.by_seed(&query).into_values().filter(|(value, _)| value.is_finite()).collect();
     let count: u64 = values.iter().map(|(_, count)| count).sum();

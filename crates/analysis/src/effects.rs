@@ -5,7 +5,7 @@ use std::mem::discriminant;
 
 use record::cell::Outcome;
 use record::definition::{BudgetKind, Combine, Part, Scale, Side};
-use record::metric::{is_accuracy, larger_is_better};
+use record::metric::{chosen_by, is_accuracy, larger_is_better};
 use record::verdict::{Regime as Row, RegimeDecision};
 
 use crate::statistics::{
@@ -559,6 +559,7 @@ fn best_on_validation<'a>(
     if let [model] = models {
         return Ok(model);
     }
+    let metric = chosen_by(metric);
     let mut best: Option<(&str, f64)> = None;
     for model in models {
         let score = tables.validation(task, model, metric, place).ok_or_else(|| {

@@ -46,6 +46,13 @@ pub(crate) fn collate(sequences: &[TokenSequence], pad: u32) -> Batch {
     batch
 }
 
+/// The batch with the sequences of another to condition on, one each.
+pub(crate) fn with_sources(batch: Batch, sources: Batch) -> Batch {
+    let batch = Batch { source: Some(Box::new(sources)), ..batch };
+    batch.assert_consistent();
+    batch
+}
+
 /// The [`EVALUATED`] sequences of a validation or test set, in batches that `draw` makes of a given size.
 pub(crate) fn evaluation(mut draw: impl FnMut(usize) -> Batch) -> Vec<Batch> {
     (0..EVALUATED / EVALUATION_BATCH).map(|_| draw(EVALUATION_BATCH)).collect()

@@ -53,6 +53,27 @@ impl Classification {
     }
 }
 
+/// Fraction of sequences whose target was the most likely class at every supervised position.
+///
+/// # Panics
+/// When batches and predictions are not those of one classification task.
+pub(crate) fn sequence_accuracy(batches: &[Batch], predictions: &[Predictions]) -> Score {
+    assert_eq!(batches.len(), predictions.len(), "one prediction a batch");
+    let (mut right, mut sequences) = (0, 0);
+    for (batch, predictions) in batches.iter().zip(predictions) {
+        let Targets::Classes(targets) = &batch.targets else { panic!("the targets are classes") };
+        let correct =
+            |position: usize| most_likely(predictions.at(position)) == Some(targets[position] as usize);
+        let whole = |row: &usize| {
+            let positions = row * batch.time..(row + 1) * batch.time;
+            positions.into_iter().all(|position| !batch.loss_mask[position] || correct(position))
+        };
+        right += (0..batch.size).filter(whole).count();
+        sequences += batch.size;
+    }
+    Score { metric: "sequence-accuracy", value: right as f64 / sequences as f64, count: sequences }
+}
+
 /// The class with the largest log-probability, the first of equals; none if any is not a number.
 fn most_likely(log_probabilities: &[f32]) -> Option<usize> {
     let mut best = 0;
@@ -123,6 +144,9 @@ mod tests {
         assert_eq!(all.accuracy("accuracy"), Score { metric: "accuracy", value: 2.0 / 3.0, count: 2 });
         let nats = -(2.0 * 0.75_f64.ln() + 0.25_f64.ln()) / 3.0;
         assert!((all.cross_entropy().value - nats).abs() < 1e-7);
+        let sequences = sequence_accuracy(slice::from_ref(&batch), slice::from_ref(&predictions));
+        // Of the two the first is wrong at its second position; the padding of the other does not count.
+        assert_eq!(sequences, Score { metric: "sequence-accuracy", value: 0.5, count: 2 });
         let last = Classification::over(&[batch], &[predictions], |length, time| time + 1 == length);
         assert_eq!(last.accuracy("accuracy").value, 0.5);
     }

@@ -85,6 +85,11 @@ pub(crate) fn digest(task: &dyn Task) -> String {
     for batch in training.into_iter().chain(task.validation(1)).chain(test) {
         batch.assert_consistent();
         let mut write = |word: u32| sha.update(word.to_le_bytes());
+        if let Some(Inputs::Tokens(tokens)) = batch.source.as_ref().map(|source| &source.inputs) {
+            for &token in tokens {
+                write(token);
+            }
+        }
         match &batch.inputs {
             Inputs::Tokens(tokens) => tokens.iter().for_each(|&token| write(token)),
             Inputs::Features { values, .. } => values.iter().for_each(|value| write(value.to_bits())),

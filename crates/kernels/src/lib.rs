@@ -2,6 +2,7 @@
 //!
 //! - [`recurrent`]: a whole recurrent sequence (simple, LSTM, GRU) in one operation.
 //! - [`attention`]: tiled attention that never stores the `time x time` score matrix.
+//! - [`additive_scores`]: the scores of additive attention.
 //! - [`layer_norm`]: layer normalisation.
 //! - [`linear`]: a linear map with its bias and, if wanted, the rectifier.
 //! - [`cross_entropy`]: the loss of a classifier, softmax included.
@@ -14,6 +15,7 @@
 //! On the `flex` device the fused implementation runs; on every other device the same function is composed
 //! of ordinary burn operations, and the tests hold the two against each other.
 
+pub mod additive_scores;
 pub mod attention;
 pub mod cost;
 pub mod cross_entropy;

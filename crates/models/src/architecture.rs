@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use training::{Body, Initialiser, SequenceNetwork, TrainingConfig, device, fit};
 
-use crate::Size;
+use crate::{Reads, Size};
 
 /// The settings of a network whose body stands between the shared embedding and the shared read-out.
 pub trait Architecture: Clone + Default + Serialize + DeserializeOwned + Send + 'static {
@@ -60,6 +60,33 @@ pub fn nearest(target: usize, count: impl Fn(usize) -> usize) -> usize {
     if below > 0 && target - count(below) <= count(above).abs_diff(target) { below } else { above }
 }
 
+/// For each inner width d of a Transformer, the feed-forward width in [2d, 6d] that comes nearest to the request; of
+/// these, one that is off by the fewest whole per cent, then the shared width itself, which needs no projections, and then
+/// the one nearest to the usual ratio of 4. Returns d, a multiple of `heads`, and the feed-forward width.
+pub(crate) fn nearest_widths(
+    width: usize,
+    parameters: usize,
+    heads: usize,
+    count: impl Fn(usize, usize) -> usize,
+) -> (usize, usize) {
+    let fitted = |d: usize| {
+        let feed_forward = nearest(parameters, |feed_forward| count(d, feed_forward));
+        (d, feed_forward.clamp(2 * d, 6 * d))
+    };
+    let per_cent_off =
+        |(d, feed_forward)| count(d, feed_forward).abs_diff(parameters) * 100 / parameters.max(1);
+    let skew = |(d, feed_forward): (usize, usize)| (feed_forward as f64 / (4 * d) as f64).ln().abs();
+    let larger = (2..).map(|multiple| multiple * heads);
+    larger.take_while(|&d| count(d, 2 * d) <= parameters + parameters / 20).map(fitted).fold(
+        fitted(heads),
+        |best, size| {
+            let off = per_cent_off(size).cmp(&per_cent_off(best));
+            let order = off.then((size.0 != width).cmp(&(best.0 != width)));
+            if order.then(skew(size).total_cmp(&skew(best))).is_lt() { size } else { best }
+        },
+    )
+}
+
 /// The default settings, all of them.
 pub(crate) fn defaults<S: Default + Serialize>() -> serde_json::Value {
     serde_json::to_value(S::default()).expect("settings are plain values")
@@ -83,21 +110,39 @@ pub(crate) fn build<A: Architecture>(
     training: &TrainingConfig,
     size: &Size,
 ) -> Result<Box<dyn Learner>, LearnError> {
-    let wrong = |reason: String| LearnError::Setting { model: A::NAME, reason };
-    let mut architecture: A = parse(A::NAME, settings)?;
-    architecture.check().map_err(wrong)?;
-    training.check().map_err(|error| wrong(error.to_string()))?;
-    if size.width == 0 {
-        return Err(wrong("the width of embedding and read-out must be at least 1".to_owned()));
-    }
-    if let Some(requested) = size.body_parameters {
-        architecture = architecture.resized(size.width, requested);
-        let nearest = architecture.body_parameters(size.width);
-        if nearest.abs_diff(requested) * 20 > requested {
-            return Err(LearnError::Size { model: A::NAME, requested, nearest });
-        }
-    }
+    let architecture: A = parse(A::NAME, settings)?;
+    architecture.check().map_err(|reason| LearnError::Setting { model: A::NAME, reason })?;
+    check_training(A::NAME, training, size)?;
+    let architecture = match size.body_parameters {
+        Some(requested) => architecture.resized(size.width, requested),
+        None => architecture,
+    };
+    check_size(A::NAME, architecture.body_parameters(size.width), size)?;
     Ok(Box::new(NetworkLearner { architecture, training: training.clone(), width: size.width }))
+}
+
+/// Checks what all networks are given alike.
+pub(crate) fn check_training(
+    model: &'static str,
+    training: &TrainingConfig,
+    size: &Size,
+) -> Result<(), LearnError> {
+    let wrong = |reason: String| LearnError::Setting { model, reason };
+    training.check().map_err(|error| wrong(error.to_string()))?;
+    match size.width {
+        0 => Err(wrong("the width of embedding and read-out must be at least 1".to_owned())),
+        _ => Ok(()),
+    }
+}
+
+/// Checks that a body of the parameters nearest to those requested has them within 5%.
+pub(crate) fn check_size(model: &'static str, nearest: usize, size: &Size) -> Result<(), LearnError> {
+    match size.body_parameters {
+        Some(requested) if nearest.abs_diff(requested) * 20 > requested => {
+            Err(LearnError::Size { model, requested, nearest })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// A network that has not seen data yet.
@@ -113,6 +158,9 @@ impl<A: Architecture> NetworkLearner<A> {
         let unsuitable =
             |reason: &str| Err(LearnError::Unsuitable { model: A::NAME, reason: reason.to_owned() });
         let interface = data.interface();
+        if let Some(reason) = Reads::OneSequence.misfit(interface.inputs) {
+            return unsuitable(reason);
+        }
         match interface.inputs {
             InputKind::Tokens { vocabulary: 0 } => return unsuitable("its vocabulary is empty"),
             InputKind::Features { width: 0 } => return unsuitable("its inputs have no features"),
@@ -123,9 +171,6 @@ impl<A: Architecture> NetworkLearner<A> {
                 unsuitable("cross-entropy needs two classes or more")
             }
             LossKind::MeanSquaredError if interface.outputs != 1 => unsuitable("a regression has one output"),
-            _ if data.validation().iter().any(|batch| batch.source.is_some()) => {
-                unsuitable("it has a source sequence, and this network reads one sequence")
-            }
             _ => Ok(()),
         }
     }

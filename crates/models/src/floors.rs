@@ -115,7 +115,7 @@ impl Learner for Constant {
         // One batch at a time: at each position a symbol or a vector, an answer and a mask.
         let interface = data.interface();
         let width = match interface.inputs {
-            InputKind::Tokens { .. } => 1,
+            InputKind::Tokens { .. } | InputKind::Conditioned { .. } => 1,
             InputKind::Features { width } => width,
         };
         let positions = data.batch_size() * interface.maximum_time;

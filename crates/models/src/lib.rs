@@ -1,24 +1,30 @@
 //! The models, one file each; [`MODELS`] lists them.
 //!
 //! A network's file holds its settings, which implement [`Architecture`], and its body; a `mod` line and one in the list
-//! register it. A model that counts instead of descending implements [`sequence::Learner`] itself and [`Counting`].
+//! register it. A network that reads a source and writes a target implements [`EncoderDecoder`] in its place. A model that counts
+//! instead of descending implements [`sequence::Learner`] itself and [`Counting`].
 
 mod architecture;
 mod bidirectional_lstm;
 mod causal_convolution;
 mod counting;
+mod encoder_decoder;
 mod floors;
 mod gru;
 mod lstm;
+mod lstm_encoder_decoder;
 mod min_gru;
 mod n_gram;
 mod positions;
 mod recurrent;
 mod rnn;
 mod transformer;
+mod transformer_encoder_decoder;
 
 #[cfg(test)]
 mod conformance;
+#[cfg(test)]
+mod conformance_of_pairs;
 #[cfg(test)]
 mod gradients;
 #[cfg(test)]
@@ -26,6 +32,7 @@ mod torch_fixtures;
 
 pub use architecture::{Architecture, nearest};
 pub use counting::Counting;
+pub use encoder_decoder::{EncoderDecoder, PairBody, PairNetwork};
 pub use floors::{Constant, ConstantConfig, Uniform, UniformConfig};
 pub use gru::Gru;
 pub use lstm::{ForgetBias, Lstm};
@@ -34,7 +41,7 @@ pub use positions::AddedPositions;
 pub use rnn::{Rnn, RnnActivation, RnnInitialisation};
 pub use transformer::{AttentionKind, NormPlacement, Normalisation, PositionEncoding, Transformer};
 
-use sequence::{LearnError, Learner};
+use sequence::{InputKind, LearnError, Learner};
 use training::TrainingConfig;
 
 /// Every model, in the order in which tables show them.
@@ -46,6 +53,8 @@ pub static MODELS: &[ModelEntry] = &[
     ModelEntry::network::<min_gru::MinGru>(),
     ModelEntry::network::<Transformer>(),
     ModelEntry::network::<causal_convolution::CausalConvolution>(),
+    ModelEntry::encoder_decoder::<lstm_encoder_decoder::LstmEncoderDecoder>(),
+    ModelEntry::encoder_decoder::<transformer_encoder_decoder::TransformerEncoderDecoder>(),
     ModelEntry::counting::<NGramConfig>(),
     ModelEntry::counting::<ConstantConfig>(),
     ModelEntry::counting::<UniformConfig>(),
@@ -58,6 +67,33 @@ pub struct Size {
     pub width: usize,
     /// Parameters of the body; without a number, the model's own settings decide.
     pub body_parameters: Option<usize>,
+}
+
+/// Which inputs a model reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reads {
+    /// One sequence.
+    OneSequence,
+    /// A sequence of symbols, and another to condition on.
+    SourceAndTarget,
+    /// Whatever there is, or nothing; what it cannot answer it says when it sees the task.
+    Anything,
+}
+
+impl Reads {
+    /// Why a task with such inputs cannot be learnt, if it cannot.
+    #[must_use]
+    pub fn misfit(self, inputs: InputKind) -> Option<&'static str> {
+        match (self, matches!(inputs, InputKind::Conditioned { .. })) {
+            (Self::OneSequence, true) => {
+                Some("it has a source sequence, and this network reads one sequence")
+            }
+            (Self::SourceAndTarget, false) => {
+                Some("it has no source sequence, and this network reads a source and a target")
+            }
+            _ => None,
+        }
+    }
 }
 
 /// Makes an unfitted model of settings, of how networks are trained, and of a size.
@@ -78,6 +114,8 @@ pub struct ModelEntry {
     pub attends: bool,
     /// Whether an output may depend on inputs after its own position, under the settings that differ from the defaults.
     pub reads_ahead: fn(&serde_json::Value) -> Result<bool, LearnError>,
+    /// Which inputs it reads.
+    pub reads: Reads,
     /// All settings with their default values.
     pub defaults: fn() -> serde_json::Value,
     /// The unfitted model, from those settings that differ from the defaults.
@@ -95,8 +133,25 @@ impl ModelEntry {
             version: A::VERSION,
             attends: A::ATTENDS,
             reads_ahead: architecture::reads_ahead::<A>,
+            reads: Reads::OneSequence,
             defaults: architecture::defaults::<A>,
             build: architecture::build::<A>,
+        }
+    }
+
+    /// The entry of a network that reads a source and writes a target.
+    #[must_use]
+    pub const fn encoder_decoder<E: EncoderDecoder>() -> Self {
+        Self {
+            name: E::NAME,
+            summary: E::SUMMARY,
+            citation: E::CITATION,
+            version: E::VERSION,
+            attends: E::ATTENDS,
+            reads_ahead: |_| Ok(false),
+            reads: Reads::SourceAndTarget,
+            defaults: architecture::defaults::<E>,
+            build: encoder_decoder::build::<E>,
         }
     }
 
@@ -110,6 +165,7 @@ impl ModelEntry {
             version: C::VERSION,
             attends: false,
             reads_ahead: |_| Ok(false),
+            reads: Reads::Anything,
             defaults: architecture::defaults::<C>,
             build: counting::build::<C>,
         }

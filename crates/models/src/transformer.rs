@@ -29,7 +29,7 @@ use serde::{Deserialize, Serialize};
 use training::{Body, BodyContext, Initialiser, LAYER_NORM_EPSILON, Memory, mapped};
 
 use crate::Architecture;
-use crate::architecture::nearest;
+use crate::architecture::nearest_widths;
 use crate::positions::with_sinusoids;
 
 /// Settings of the Transformer.
@@ -179,28 +179,11 @@ impl Architecture for Transformer {
         self.layers * (attention + feed_forward + norms) + final_norm + projections
     }
 
-    /// For each inner width, the feed-forward width in [2d, 6d] that comes nearest to the request; of these, one that is
-    /// off by the fewest whole per cent, then the shared width itself, which needs no projections, and then the one
-    /// nearest to the usual ratio of 4.
     fn resized(self, width: usize, parameters: usize) -> Self {
-        let sized =
-            |inner_width: usize, feed_forward: usize| Self { inner_width, feed_forward, ..self.clone() };
-        let count = |size: &Self| size.body_parameters(width);
-        let fitted = |d: usize| {
-            let feed_forward = nearest(parameters, |feed_forward| count(&sized(d, feed_forward)));
-            sized(d, feed_forward.clamp(2 * d, 6 * d))
-        };
-        let per_cent_off = |size: &Self| count(size).abs_diff(parameters) * 100 / parameters.max(1);
-        let skew = |size: &Self| (size.feed_forward as f64 / (4 * size.inner_width) as f64).ln().abs();
-        let larger = (2..).map(|multiple| multiple * self.heads);
-        larger.take_while(|&d| count(&sized(d, 2 * d)) <= parameters + parameters / 20).map(fitted).fold(
-            fitted(self.heads),
-            |best, size| {
-                let off = per_cent_off(&size).cmp(&per_cent_off(&best));
-                let order = off.then((size.inner_width != width).cmp(&(best.inner_width != width)));
-                if order.then(skew(&size).total_cmp(&skew(&best))).is_lt() { size } else { best }
-            },
-        )
+        let (inner_width, feed_forward) = nearest_widths(width, parameters, self.heads, |d, feed_forward| {
+            Self { inner_width: d, feed_forward, ..self.clone() }.body_parameters(width)
+        });
+        Self { inner_width, feed_forward, ..self }
     }
 
     fn init(&self, width: usize, interface: &Interface, initialiser: &mut Initialiser) -> TransformerBody {
@@ -214,17 +197,13 @@ impl Architecture for Transformer {
             positions: (self.position == PositionEncoding::Learned)
                 .then(|| initialiser.normal([interface.maximum_time, d], 0.02)),
             blocks: (0..self.layers)
-                .map(|_| Block {
-                    attention_norm: norm(initialiser),
-                    query_key_value: initialiser.linear(d, 3 * d),
-                    attention_output: initialiser.linear(d, d),
-                    feed_forward_norm: norm(initialiser),
-                    expansion: initialiser.linear(d, self.feed_forward),
-                    contraction: initialiser.linear(self.feed_forward, d),
-                    direction: (self.attention == AttentionKind::Additive).then(|| {
+                .map(|_| {
+                    let block = Block::new(d, self.feed_forward, norm, initialiser);
+                    let direction = (self.attention == AttentionKind::Additive).then(|| {
                         let width = d / self.heads;
                         initialiser.uniform([self.heads, width], 1.0 / (width as f32).sqrt())
-                    }),
+                    });
+                    Block { direction, ..block }
                 })
                 .collect(),
             final_norm: (self.norm == NormPlacement::Pre).then(|| self.new_norm(initialiser)),
@@ -248,11 +227,11 @@ pub struct TransformerBody {
 
 /// Attention and feed-forward layer with their norms.
 #[derive(Module, Debug)]
-struct Block {
-    attention_norm: Option<LayerNorm>,
+pub(crate) struct Block {
+    pub(crate) attention_norm: Option<LayerNorm>,
     query_key_value: Linear,
     attention_output: Linear,
-    feed_forward_norm: Option<LayerNorm>,
+    pub(crate) feed_forward_norm: Option<LayerNorm>,
     expansion: Linear,
     contraction: Linear,
     /// `[heads, d / heads]`, of additive scores.
@@ -270,7 +249,7 @@ impl Body for TransformerBody {
         for block in &self.blocks {
             hidden = self.sub_layer(hidden, block.attention_norm.as_ref(), |inputs| {
                 let packed = mapped(&block.query_key_value, inputs, Activation::None);
-                let attended = block.attend(packed, &self.settings, &options);
+                let attended = block.weigh(packed, &self.settings, &options);
                 context.dropout(mapped(&block.attention_output, attended, Activation::None))
             });
             hidden = self.sub_layer(hidden, block.feed_forward_norm.as_ref(), |inputs| {
@@ -289,17 +268,7 @@ impl Body for TransformerBody {
     }
 
     fn multiply_adds(&self, time: usize) -> u64 {
-        let weights = |linear: &Linear| linear.weight.shape().num_elements();
-        let blocks: usize = self
-            .blocks
-            .iter()
-            .map(|block| {
-                weights(&block.query_key_value)
-                    + weights(&block.attention_output)
-                    + weights(&block.expansion)
-                    + weights(&block.contraction)
-            })
-            .sum();
+        let blocks: usize = self.blocks.iter().map(Block::weights).sum();
         let projections = self.input.as_ref().map_or(0, weights) + self.output.as_ref().map_or(0, weights);
         let attention = self.blocks.len() * self.settings.attention_multiply_adds(time);
         (time * (blocks + projections) + attention) as u64
@@ -309,7 +278,7 @@ impl Body for TransformerBody {
     fn mix(&self, inputs: Tensor<3>) -> Option<Tensor<3>> {
         let block = self.blocks.first()?;
         let packed = Tensor::cat(vec![inputs; 3], 2);
-        Some(block.attend(packed, &self.settings, &self.settings.options(None)))
+        Some(block.weigh(packed, &self.settings, &self.settings.options(None)))
     }
 
     /// Remembers keys and values of each block (the cache), those within the window if there is one; with linear attention
@@ -441,20 +410,51 @@ impl Transformer {
 
 impl Block {
     /// From queries, keys and values beside each other, `[batch, time, 3 d]`, to `[batch, time, d]`.
-    fn attend(&self, packed: Tensor<3>, settings: &Transformer, options: &AttentionOptions) -> Tensor<3> {
+    fn weigh(&self, packed: Tensor<3>, settings: &Transformer, options: &AttentionOptions) -> Tensor<3> {
         if settings.attention == AttentionKind::Tiled {
             return self_attention(packed, settings.heads, options);
         }
         let [query, key, value] = split_heads(&packed, settings.heads);
         merge_heads(match (settings.attention, &self.direction) {
             (AttentionKind::Linear, _) => linear_attention(query, key, value, options),
-            (_, Some(direction)) => additive_attention(query, key, value, direction.val(), options).0,
+            (_, Some(direction)) => additive_attention(&query, &key, value, &direction.val(), options).0,
             _ => attention_with_weights(query, key, value, options).0,
         })
     }
 
+    /// A block of inner width `d`, with the norms that `norm` gives.
+    pub(crate) fn new(
+        d: usize,
+        feed_forward: usize,
+        norm: impl Fn(&mut Initialiser) -> Option<LayerNorm>,
+        initialiser: &mut Initialiser,
+    ) -> Self {
+        Self {
+            attention_norm: norm(initialiser),
+            query_key_value: initialiser.linear(d, 3 * d),
+            attention_output: initialiser.linear(d, d),
+            feed_forward_norm: norm(initialiser),
+            expansion: initialiser.linear(d, feed_forward),
+            contraction: initialiser.linear(feed_forward, d),
+            direction: None,
+        }
+    }
+
+    /// Parameters of the linear maps' weights: multiply-adds of one position.
+    pub(crate) fn weights(&self) -> usize {
+        let maps = [&self.query_key_value, &self.attention_output, &self.expansion, &self.contraction];
+        maps.into_iter().map(weights).sum()
+    }
+
     /// `[batch, time, d]` -> `[batch, time, d]`.
-    fn feed_forward(&self, inputs: Tensor<3>) -> Tensor<3> {
+    pub(crate) fn attend(&self, inputs: Tensor<3>, heads: usize, options: &AttentionOptions) -> Tensor<3> {
+        let attended =
+            self_attention(mapped(&self.query_key_value, inputs, Activation::None), heads, options);
+        mapped(&self.attention_output, attended, Activation::None)
+    }
+
+    /// `[batch, time, d]` -> `[batch, time, d]`.
+    pub(crate) fn feed_forward(&self, inputs: Tensor<3>) -> Tensor<3> {
         let expanded = mapped(&self.expansion, inputs, Activation::Relu);
         mapped(&self.contraction, expanded, Activation::None)
     }
@@ -475,7 +475,12 @@ fn merge_heads(output: Tensor<4>) -> Tensor<3> {
     output.swap_dims(1, 2).reshape([batch, time, heads * width])
 }
 
-fn apply(linear: Option<&Linear>, inputs: Tensor<3>) -> Tensor<3> {
+/// Elements of a linear map's weight.
+pub(crate) fn weights(linear: &Linear) -> usize {
+    linear.weight.shape().num_elements()
+}
+
+pub(crate) fn apply(linear: Option<&Linear>, inputs: Tensor<3>) -> Tensor<3> {
     match linear {
         Some(linear) => mapped(linear, inputs, Activation::None),
         None => inputs,
@@ -483,7 +488,7 @@ fn apply(linear: Option<&Linear>, inputs: Tensor<3>) -> Tensor<3> {
 }
 
 /// `[batch, time, d]`, normalised over the last dimension; without a shift nothing is centred either.
-fn normalised(norm: &LayerNorm, inputs: Tensor<3>) -> Tensor<3> {
+pub(crate) fn normalised(norm: &LayerNorm, inputs: Tensor<3>) -> Tensor<3> {
     let gamma = norm.gamma.val();
     match &norm.beta {
         Some(beta) => layer_norm(inputs, gamma, beta.val(), LAYER_NORM_EPSILON),

@@ -210,6 +210,9 @@ pub struct Control {
     /// Metric; `accuracy` unless said.
     #[serde(default = "accuracy")]
     pub metric: String,
+    /// Split of a negative control; `test` unless said.
+    #[serde(default = "test", skip_serializing_if = "is_test")]
+    pub split: String,
     /// Expected value under ignorance, for a negative control; a probability.
     #[serde(default)]
     pub floor: f64,
@@ -482,6 +485,10 @@ fn is_once(times: &f64) -> bool {
 
 fn test() -> String {
     "test".to_owned()
+}
+
+fn is_test(split: &str) -> bool {
+    split == "test"
 }
 
 impl Part {

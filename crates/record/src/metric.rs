@@ -3,7 +3,15 @@
 /// Whether a metric is a fraction of answers that are right.
 #[must_use]
 pub fn is_accuracy(metric: &str) -> bool {
-    metric.starts_with("accuracy")
+    let named = metric.starts_with("accuracy") || metric == "sequence-accuracy";
+    named && chosen_by(metric) == metric
+}
+
+/// The metric whose validation score chooses the best of several arms: of a slope over lengths, such as `accuracy-slope`,
+/// which validation does not have, the one whose slope it is.
+#[must_use]
+pub fn chosen_by(metric: &str) -> &str {
+    metric.strip_suffix("-slope").unwrap_or(metric)
 }
 
 /// Whether a metric says of each seed if it solved the task: within its budget, or given more updates.
@@ -25,5 +33,19 @@ pub fn is_description(metric: &str) -> bool {
 /// Whether more of a metric is better; of losses, errors and costs it is not.
 #[must_use]
 pub fn larger_is_better(metric: &str) -> bool {
-    is_accuracy(metric) || is_solved(metric) || metric == "longest"
+    is_accuracy(chosen_by(metric)) || is_solved(metric) || metric == "longest"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slope_is_no_fraction_and_is_chosen_by_what_it_is_of() {
+        assert!(is_accuracy("accuracy") && is_accuracy("accuracy-all") && is_accuracy("sequence-accuracy"));
+        assert!(!is_accuracy("accuracy-slope") && !is_accuracy("cross-entropy"));
+        assert_eq!((chosen_by("accuracy-slope"), chosen_by("accuracy-all")), ("accuracy", "accuracy-all"));
+        assert!(larger_is_better("accuracy-slope") && !larger_is_better("cross-entropy-slope"));
+        assert!(is_description("slope"));
+    }
 }

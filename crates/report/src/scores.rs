@@ -168,6 +168,10 @@ impl Scores<'_> {
                 ("seeds that solved the first setting they had failed, given more updates", "more is better")
             }
             "updates-to-solve" => ("updates until solved", "less is better"),
+            "accuracy-slope" => {
+                ("change of accuracy with each symbol of length, over the test sets", "more is better")
+            }
+            "sequence-accuracy" => ("sequences without a mistake", "more is better"),
             "slope" => ("slope of the gradient", "decades a step"),
             "half-life" => ("half-life of the gradient, where it decays", "steps"),
             "reach" => ("furthest lag that any gradient reaches", "steps, up to the largest measured"),

@@ -76,6 +76,10 @@ impl Batch {
             self.lengths.iter().all(|&length| length <= self.time),
             "a sequence is longer than its batch"
         );
+        if let Some(source) = &self.source {
+            assert_eq!(source.size, self.size, "sources of a batch");
+            source.assert_consistent();
+        }
     }
 }
 

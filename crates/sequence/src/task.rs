@@ -15,6 +15,13 @@ pub enum InputKind {
         /// Values a position.
         width: usize,
     },
+    /// Symbols below `vocabulary`, with another sequence, the batch's source, to condition on.
+    Conditioned {
+        /// Number of symbols of the source.
+        source: usize,
+        /// Number of symbols read at each position.
+        vocabulary: usize,
+    },
 }
 
 /// Which loss training minimises, averaged over the supervised positions.
@@ -35,7 +42,7 @@ pub struct Interface {
     pub outputs: usize,
     /// What training minimises.
     pub loss: LossKind,
-    /// No sequence of any split is longer than this, padding included.
+    /// No sequence of any split, sources included, is longer than this, padding included.
     pub maximum_time: usize,
 }
 

@@ -2,6 +2,7 @@
 //! outputs.
 
 use std::cell::RefCell;
+use std::rc::Rc;
 
 use burn::module::{Module, ModuleDisplay};
 use burn::nn::{Embedding, Linear};
@@ -68,7 +69,7 @@ pub struct BodyContext<'a> {
     /// Positions before the padding starts, one a sequence.
     pub lengths: &'a [usize],
     /// The probability of dropping a value and the source of masks; absent in evaluation.
-    dropout: Option<(f32, RefCell<Random>)>,
+    dropout: Option<(f32, Rc<RefCell<Random>>)>,
 }
 
 impl<'a> BodyContext<'a> {
@@ -81,8 +82,14 @@ impl<'a> BodyContext<'a> {
     /// For one training update, whose dropout masks are a function of the run's seed and the update.
     #[must_use]
     pub fn training(lengths: &'a [usize], config: &TrainingConfig, seed: u64, update: u64) -> Self {
-        let masks = || RefCell::new(Random::new(seed, Stream::Dropout(update)));
+        let masks = || Rc::new(RefCell::new(Random::new(seed, Stream::Dropout(update))));
         Self { lengths, dropout: (config.dropout > 0.0).then(|| (config.dropout, masks())) }
+    }
+
+    /// The same pass over other sequences, such as the source of a batch. Masks are drawn from one stream.
+    #[must_use]
+    pub fn over<'b>(&self, lengths: &'b [usize]) -> BodyContext<'b> {
+        BodyContext { lengths, dropout: self.dropout.clone() }
     }
 
     /// Drops each value with the configured probability p and scales the others by 1 / (1 - p), in training
@@ -193,6 +200,7 @@ impl<B: Body> SequenceNetwork<B> {
         let input = match interface.inputs {
             InputKind::Tokens { vocabulary } => InputLayer::Tokens(initialiser.embedding(vocabulary, width)),
             InputKind::Features { width: values } => InputLayer::Features(initialiser.linear(values, width)),
+            InputKind::Conditioned { .. } => unreachable!("a network of one sequence is given no source"),
         };
         let read_out = initialiser.linear(width, interface.outputs);
         Self { input, body: body(initialiser), read_out }

@@ -12,6 +12,7 @@ mod indexed_recall;
 mod multi_query_recall;
 mod needle;
 mod running_parity;
+mod sequence_copying;
 mod shifted_copy;
 
 /// A task as the registry knows it.
@@ -42,6 +43,7 @@ pub static TASKS: &[TaskEntry] = &[
     adding::ENTRY,
     shifted_copy::ENTRY,
     needle::ENTRY,
+    sequence_copying::ENTRY,
     character_language_model::ENTRY,
 ];
 

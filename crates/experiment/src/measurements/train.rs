@@ -40,6 +40,8 @@ struct Config {
     patience: u32,
     /// Also scores the test sets at every best checkpoint, so that smaller budgets can be read off one run.
     trace_test: bool,
+    /// Also yields the slope of the primary metric over the lengths of the test sets, such as `test@8` and `test@64`.
+    slope: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,7 +54,14 @@ enum Stop {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { updates: 1000, evaluate_every: 50, stop: Stop::Budget, patience: 10, trace_test: false }
+        Self {
+            updates: 1000,
+            evaluate_every: 50,
+            stop: Stop::Budget,
+            patience: 10,
+            trace_test: false,
+            slope: false,
+        }
     }
 }
 
@@ -66,6 +75,10 @@ fn check(settings: &Settings, facts: &Facts) -> Result<(), String> {
     }
     if config.stop == Stop::Patience && config.patience == 0 {
         return Err("`patience` must be at least 1".to_owned());
+    }
+    let lengths = facts.test_sets.iter().filter_map(|set| length_of(set)).count();
+    if config.slope && lengths < 2 {
+        return Err("`slope` needs test sets of two lengths or more".to_owned());
     }
     Ok(())
 }
@@ -81,6 +94,9 @@ fn yields(settings: &Settings, facts: &Facts) -> Vec<Yielded> {
     if facts.solvable {
         all.push(Yielded::new(TEST, "solved"));
         all.push(Yielded::new(FIT, "updates-to-solve"));
+    }
+    if parse(settings).is_ok_and(|config: Config| config.slope) {
+        all.push(Yielded::new(TEST, slope_of(facts.primary())));
     }
     if parse(settings).is_ok_and(|config: Config| config.trace_test) {
         for budget in ["multiply-adds", "seconds", "pytorch-seconds"] {
@@ -130,14 +146,20 @@ fn run(context: &CellContext) -> Result<Yield, ExperimentError> {
         Ending::Finished | Ending::Solved { .. } => Outcome::Ok,
     };
     let mut rows = Vec::new();
+    let mut by_length = Vec::new();
     let data = task.validation(context.cell.seed);
     for score in scores(task.as_ref(), fit.predictor.as_ref(), &data) {
         rows.push(counted(&none, VALIDATION, score.metric, outcome, score.value, score.count));
     }
     for (set, scores) in tests.iter().zip(test_scores(task.as_ref(), fit.predictor.as_ref(), &tests)) {
-        for score in scores {
+        for score in &scores {
             rows.push(counted(&none, &set.name, score.metric, outcome, score.value, score.count));
         }
+        by_length.extend(length_of(&set.name).zip(scores.into_iter().next()));
+    }
+    if let (true, Some((_, score))) = (config.slope, by_length.first()) {
+        let points: Vec<_> = by_length.iter().map(|(length, score)| (*length, score.value)).collect();
+        rows.push(row(&none, TEST, &slope_of(score.metric), outcome, slope(&points)));
     }
     rows.push(row(&none, FIT, "updates", outcome, fit.updates as f64));
     rows.push(row(&none, FIT, "multiply-adds", outcome, fit.multiply_adds as f64));
@@ -162,6 +184,25 @@ fn run(context: &CellContext) -> Result<Yield, ExperimentError> {
         row.test_blocks = blocks;
     }
     Ok(Yield { outcome, message: None, rows, curve, step_seconds: Vec::new() })
+}
+
+/// The length that the sequences of a test set have, by its name.
+fn length_of(set: &str) -> Option<f64> {
+    set.strip_prefix("test@")?.parse().ok()
+}
+
+/// The metric that is the slope of another over lengths.
+fn slope_of(metric: &str) -> String {
+    format!("{metric}-slope")
+}
+
+/// The slope of the least-squares line through points.
+fn slope(points: &[(f64, f64)]) -> f64 {
+    let count = points.len() as f64;
+    let [x, y] = [|point: &(f64, f64)| point.0, |point: &(f64, f64)| point.1]
+        .map(|of| points.iter().map(of).sum::<f64>() / count);
+    let products = points.iter().map(|point| (point.0 - x) * (point.1 - y)).sum::<f64>();
+    products / points.iter().map(|point| (point.0 - x).powi(2)).sum::<f64>()
 }
 
 /// The updates after which the task counted as solved: by the stop rule, or else from the evaluation since which every
@@ -233,6 +274,16 @@ mod tests {
         assert_eq!(solved(&[0.2, 0.96]), None);
         assert_eq!(solved(&[0.96, 0.2, 0.95, 0.97]), Some(150));
         assert_eq!(solved(&[0.96, 0.96, 0.2]), None);
+    }
+
+    #[test]
+    fn the_slope_is_that_of_least_squares() {
+        // By hand: means 3 and 2; (-2 * -1 + 0 * 1 + 2 * 0) / (4 + 0 + 4).
+        assert_eq!(slope(&[(1.0, 1.0), (3.0, 3.0), (5.0, 2.0)]), 0.25);
+        assert_eq!((length_of("test@48"), length_of("test")), (Some(48.0), None));
+        let asked = Settings::from([("slope".to_owned(), true.into())]);
+        let message = check(&asked, &crate::testing::facts()).unwrap_err();
+        assert!(message.contains("two lengths"), "{message}");
     }
 
     #[test]

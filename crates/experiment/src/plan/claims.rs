@@ -79,7 +79,7 @@ fn check_control(control: &Control, tasks: &[TaskCheck]) -> Result<(), String> {
     check_regimes(&control.at, task)?;
     match control.kind {
         ControlKind::Positive => check_metric(TEST, "solved", task),
-        ControlKind::Negative => check_metric(TEST, &control.metric, task),
+        ControlKind::Negative => check_metric(&control.split, &control.metric, task),
     }
 }
 

@@ -313,6 +313,10 @@ impl<'a> Planner<'a> {
             let mut cell = self.with_model(&template, point, model, measurement).map_err(&fail)?;
             (measurement.check)(&cell.measurement.settings, &built[0].2)
                 .map_err(|message| fail(format!("model `{}`: measure: {message}", model.arm.label)))?;
+            let inputs = built[0].1.interface().inputs;
+            if let Some(reason) = model.entry.reads.misfit(inputs) {
+                return Err(fail(format!("model `{}` cannot learn this task: {reason}", model.arm.label)));
+            }
             let mut peak_bytes = 0;
             for ((added, _, _), data) in built.iter().zip(&datasets) {
                 let learner = build_learner(&cell, added, None).map_err(|error| {

@@ -163,6 +163,11 @@ fn values_that_make_no_sense_are_refused() {
         "tasks = [\"recall\", \"steps\"]",
         "model `constant` makes no training steps",
     );
+    says(
+        "name = \"rnn\"",
+        "name = \"lstm-encoder-decoder\"\nlabel = \"rnn\"",
+        "cannot learn this task: it has no source sequence, and this network reads a source and a target",
+    );
     says("[tuning]", "[training]\nrate = 0.1\n\n[tuning]", "[training]: `rate` is set in [tuning]");
     says("core-seconds = 100", "core-seconds = 0.001", "the full profile takes about");
 }

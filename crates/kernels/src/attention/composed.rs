@@ -1,8 +1,9 @@
 //! Attention from ordinary burn operations, for every device.
 
 use super::AttentionOptions;
+use crate::additive_scores::additive_scores;
 use crate::cost::product;
-use burn::tensor::activation::{softmax, tanh};
+use burn::tensor::activation::softmax;
 use burn::tensor::{Bool, Tensor, TensorData};
 
 /// [`attention`](super::attention) from ordinary burn operations, with the weights.
@@ -48,25 +49,28 @@ pub fn attention_of_last(query: Tensor<4>, key: Tensor<4>, value: Tensor<4>, ali
 /// Bengio 2015, where `q` and `k` are the projected ones); output and weights as of [`attention_with_weights`].
 ///
 /// A score takes as many multiply-adds as a scaled product, but also a hyperbolic tangent for each of the `width` values of
-/// each pair, all of which are kept for the backward pass: [batch, heads, time, time, width].
+/// each pair, forward and once more backward.
 ///
 /// # Panics
 /// As [`attention`](super::attention), and when `direction` is not [heads, width].
 #[must_use]
 pub fn additive_attention(
-    query: Tensor<4>,
-    key: Tensor<4>,
+    query: &Tensor<4>,
+    key: &Tensor<4>,
     value: Tensor<4>,
-    direction: Tensor<2>,
+    direction: &Tensor<2>,
     options: &AttentionOptions,
 ) -> (Tensor<4>, Tensor<4>) {
-    options.check(&query, &key, &value);
-    let [batch, heads, time, width] = query.dims();
+    options.check(query, key, &value);
+    let [_, heads, _, width] = query.dims();
     assert_eq!(direction.dims(), [heads, width], "one direction a head");
-    let pairs = tanh(query.unsqueeze_dim::<5>(3) + key.unsqueeze_dim::<5>(2)); // [batch, heads, time, time, width]
-    let pairs = pairs.reshape([batch, heads, time * time, width]);
-    let scores = product(pairs, direction.reshape([1, heads, width, 1]).expand([batch, heads, width, 1]));
-    weighted(scores.reshape([batch, heads, time, time]), value, options)
+    let of_head = |head: usize| {
+        let [query, key] = [query, key].map(|all| all.clone().narrow(1, head, 1).squeeze_dim::<3>(1));
+        let direction = direction.clone().narrow(0, head, 1).reshape([width]);
+        additive_scores(query, key, direction).unsqueeze_dim::<4>(1)
+    };
+    let scores = Tensor::cat((0..heads).map(of_head).collect(), 1); // [batch, heads, time, time]
+    weighted(scores, value, options)
 }
 
 /// What the softmax of `scores` [batch, heads, time, time] makes of the values, and the weights.
@@ -115,4 +119,54 @@ fn hidden_keys(
         hidden.extend((0..time).flat_map(|i| (0..time).map(move |j| !visibility.sees(i, j))));
     }
     Some(Tensor::from_data(TensorData::new(hidden, [masks, 1, time, time]), &like.device()))
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::{Device, Tensor, TensorData};
+
+    use super::{AttentionOptions, additive_attention, attention_of_last, attention_with_weights};
+
+    fn tensor<const D: usize>(values: &[f32], shape: [usize; D]) -> Tensor<D> {
+        Tensor::from_data(TensorData::new(values.to_vec(), shape), &Device::flex())
+    }
+
+    fn numbers(tensor: Tensor<4>) -> Vec<f32> {
+        tensor.into_data().try_into_vec().unwrap()
+    }
+
+    #[test]
+    fn additive_weights_by_hand() {
+        // Two heads of one value and two positions; head 1 has direction 0 and weighs all alike.
+        let query = tensor(&[0.5, -1.0, 0.3, 0.2], [1, 2, 2, 1]);
+        let key = tensor(&[1.0, 0.25, 0.7, -0.4], [1, 2, 2, 1]);
+        let value = tensor(&[1.0, 2.0, 3.0, 5.0], [1, 2, 2, 1]);
+        let direction = tensor(&[2.0, 0.0], [2, 1]);
+        let causal = AttentionOptions { causal: true, ..AttentionOptions::default() };
+        let (output, weights) = additive_attention(&query, &key, value, &direction, &causal);
+        let scores = [-1.0_f32 + 1.0, -1.0 + 0.25].map(|sum| (2.0 * sum.tanh()).exp());
+        let first = scores[0] / (scores[0] + scores[1]);
+        let by_hand = [1.0, 0.0, first, 1.0 - first, 1.0, 0.0, 0.5, 0.5];
+        for (weight, by_hand) in numbers(weights).iter().zip(by_hand) {
+            assert!((weight - by_hand).abs() < 1e-6, "{weight} {by_hand}");
+        }
+        for (output, by_hand) in numbers(output).iter().zip([1.0, 2.0 - first, 3.0, 4.0]) {
+            assert!((output - by_hand).abs() < 1e-5, "{output} {by_hand}");
+        }
+    }
+
+    #[test]
+    fn the_last_query_alone_gives_the_last_output() {
+        let wave =
+            |phase: f32| -> Vec<f32> { (0..2 * 2 * 5 * 3).map(|i| (i as f32 + phase).sin()).collect() };
+        let [query, key, value] = [0.0, 1.0, 2.0].map(|phase| tensor(&wave(phase), [2, 2, 5, 3]));
+        for alibi in [false, true] {
+            let options = AttentionOptions { causal: true, alibi, ..AttentionOptions::default() };
+            let all = attention_with_weights(query.clone(), key.clone(), value.clone(), &options).0;
+            let last = attention_of_last(query.clone().narrow(2, 4, 1), key.clone(), value.clone(), alibi);
+            for (a, b) in numbers(last).iter().zip(numbers(all.narrow(2, 4, 1))) {
+                assert!((a - b).abs() < 1e-6, "{a} {b}");
+            }
+        }
+    }
 }
