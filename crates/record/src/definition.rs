@@ -423,7 +423,7 @@ pub enum Part {
         budgets: Vec<BudgetKind>,
         /// Claimed side of left minus right.
         side: Side,
-        /// Margin, in units of the metric, or a ratio above 1. A negative one claims that the effect is not worse than that.
+        /// Margin, in units of the metric, or a ratio. A negative one, or a ratio below 1, claims that the effect is not worse than that.
         margin: f64,
         /// Scale.
         #[serde(default)]
@@ -536,9 +536,8 @@ impl Part {
             Self::Difference { times, .. } if !(*times > 0.0 && times.is_finite()) => {
                 return Err(format!("`times` = {times}: must be more than 0"));
             }
-            Self::Difference { scale: Scale::Ratio, margin, .. } | Self::StepTime { margin, .. } => {
-                ("margin", *margin, *margin >= 1.0)
-            }
+            Self::Difference { scale: Scale::Ratio, margin, .. } => ("margin", *margin, *margin > 0.0),
+            Self::StepTime { margin, .. } => ("margin", *margin, *margin >= 1.0),
             Self::Difference { margin, .. } => ("margin", *margin, true),
             Self::Identity { tolerance, .. } => ("tolerance", *tolerance, *tolerance >= 0.0),
         };
@@ -546,6 +545,9 @@ impl Part {
             ("rate", _) => "lies between 0 and 1",
             (_, Self::Difference { scale: Scale::Difference, .. }) => {
                 "is a number, on the side that `side` says; a negative one allows that much of the other"
+            }
+            (_, Self::Difference { scale: Scale::Ratio, .. }) => {
+                "is a ratio above 0, on the side that `side` says; one below 1 allows that much of the other"
             }
             (_, Self::Identity { .. }) => "is 0 or more",
             _ => "is a ratio of 1 or more",
