@@ -233,6 +233,61 @@ fn the_right_can_be_multiplied_before_it_is_compared() {
 }
 
 #[test]
+fn a_negative_margin_claims_that_it_is_not_much_worse() {
+    let ending = |from: &str, a: f64, b: f64| {
+        let part = format!("{CLAIM}{DIFFERENCE}").replace("margin = 0.1", from);
+        judged(&part, &runs(&[accuracies("a", a), accuracies("b", b)])).parts[0].ending
+    };
+    // By hand: differences of -0.05 and -0.15 on either side of -0.1, and ratios of 0.9 and 0.5 on either side of 1 / 1.5.
+    assert_eq!(ending("margin = -0.1", 0.50, 0.55), Ending::Supported);
+    assert_eq!(ending("margin = -0.1", 0.50, 0.65), Ending::Refuted);
+    let ratio = "margin = 0.6666666666666666\nscale = \"ratio\"";
+    assert_eq!((ending(ratio, 0.45, 0.5), ending(ratio, 0.25, 0.5)), (Ending::Supported, Ending::Refuted));
+}
+
+#[test]
+fn an_identity_holds_on_every_seed_or_not_at_all() {
+    let verdict = |tolerance: f64, against: &str| {
+        let part = format!(
+            "{CLAIM}[[claim.part]]\nkind = \"identity\"\nname = \"a is half of b\"\ntask = \"recall\"\n\
+             metric = \"accuracy\"\nmodels = [\"a\"]\n{against}\ntimes = 0.5\ntolerance = {tolerance}\n"
+        );
+        let exact = |model: &str, value: f64| -> Vec<RunRow> {
+            let of_seed = |seed| value + if model == "a" && seed == 7 { 0.001 } else { 0.0 };
+            (0..10).map(|seed| row(model, "", seed, "test", "accuracy", of_seed(seed))).collect()
+        };
+        judged(&part, &runs(&[exact("a", 0.25), exact("b", 0.5)]))
+    };
+    // One seed of ten is off by 0.001.
+    for against in ["against = \"b\"", "constant = 0.5"] {
+        assert_eq!(verdict(0.002, against).ending, Ending::Supported);
+        let off = verdict(0.0005, against);
+        assert_eq!(off.ending, Ending::Refuted);
+        let regime = &off.parts[0].regimes[0];
+        assert!((regime.effect - 0.001).abs() < 1e-12 && regime.low == 0.0, "{regime:?}");
+        assert_eq!(off.parts[0].margin, "within 0.0005");
+    }
+}
+
+#[test]
+fn a_claim_says_why_it_is_not_judged_and_costs_the_others_nothing() {
+    let unjudged = CLAIM.replace("id = \"c\"", "id = \"d\"") + "not-judged = \"no grid\"\n";
+    let definition = |rest: &str| Definition::parse(Path::new("test.toml"), &format!("{HEAD}{rest}"));
+    let both = definition(&format!("{CLAIM}{SOLVE}{unjudged}")).unwrap();
+    let verdicts = judge_tables(&both, &runs(&[solved("a", 10, 10), solved("a", 100, 10)]));
+    assert_eq!(verdicts.level, 0.95);
+    assert_eq!(
+        (verdicts.claims[1].ending, verdicts.claims[1].because.as_str()),
+        (Ending::NotJudged, "no grid")
+    );
+    // The twins: a claim with neither, and one with both.
+    for wrong in [CLAIM.to_owned(), format!("{CLAIM}not-judged = \"no grid\"\n{SOLVE}")] {
+        let message = definition(&wrong).unwrap_err().to_string();
+        assert!(message.contains("claim `c`") && message.contains("`not-judged`"), "{message}");
+    }
+}
+
+#[test]
 fn what_is_not_positive_has_no_ratio() {
     let part = format!("{CLAIM}{DIFFERENCE}").replace("margin = 0.1", "margin = 1.2\nscale = \"ratio\"");
     let verdict = judged(&part, &runs(&[accuracies("a", 0.9), accuracies("b", -0.01)]));

@@ -5,6 +5,7 @@ use record::cell::Outcome;
 use sequence::{Budget, CurvePoint, Outcome as Ending, Predictor, StopRule};
 use serde::{Deserialize, Serialize};
 
+use super::slope::slope;
 use super::{
     CellContext, Costs, FIT, MeasurementEntry, SOLVED_EVALUATIONS, Schedule, TEST, VALIDATION, Yield,
     Yielded, counted, curve, row, scores, test_scores,
@@ -77,8 +78,8 @@ fn check(settings: &Settings, facts: &Facts) -> Result<(), String> {
         return Err("`patience` must be at least 1".to_owned());
     }
     let lengths = facts.test_sets.iter().filter_map(|set| length_of(set)).count();
-    if config.slope && lengths < 2 {
-        return Err("`slope` needs test sets of two lengths or more".to_owned());
+    if config.slope && lengths < 3 {
+        return Err("`slope` needs test sets of three lengths or more".to_owned());
     }
     Ok(())
 }
@@ -159,7 +160,9 @@ fn run(context: &CellContext) -> Result<Yield, ExperimentError> {
     }
     if let (true, Some((_, score))) = (config.slope, by_length.first()) {
         let points: Vec<_> = by_length.iter().map(|(length, score)| (*length, score.value)).collect();
-        rows.push(row(&none, TEST, &slope_of(score.metric), outcome, slope(&points)));
+        if let Some(slope) = slope(&points) {
+            rows.push(row(&none, TEST, &slope_of(score.metric), outcome, slope));
+        }
     }
     rows.push(row(&none, FIT, "updates", outcome, fit.updates as f64));
     rows.push(row(&none, FIT, "multiply-adds", outcome, fit.multiply_adds as f64));
@@ -194,15 +197,6 @@ fn length_of(set: &str) -> Option<f64> {
 /// The metric that is the slope of another over lengths.
 fn slope_of(metric: &str) -> String {
     format!("{metric}-slope")
-}
-
-/// The slope of the least-squares line through points.
-fn slope(points: &[(f64, f64)]) -> f64 {
-    let count = points.len() as f64;
-    let [x, y] = [|point: &(f64, f64)| point.0, |point: &(f64, f64)| point.1]
-        .map(|of| points.iter().map(of).sum::<f64>() / count);
-    let products = points.iter().map(|point| (point.0 - x) * (point.1 - y)).sum::<f64>();
-    products / points.iter().map(|point| (point.0 - x).powi(2)).sum::<f64>()
 }
 
 /// The updates after which the task counted as solved: by the stop rule, or else from the evaluation since which every
@@ -277,13 +271,11 @@ mod tests {
     }
 
     #[test]
-    fn the_slope_is_that_of_least_squares() {
-        // By hand: means 3 and 2; (-2 * -1 + 0 * 1 + 2 * 0) / (4 + 0 + 4).
-        assert_eq!(slope(&[(1.0, 1.0), (3.0, 3.0), (5.0, 2.0)]), 0.25);
+    fn a_slope_needs_test_sets_of_several_lengths() {
         assert_eq!((length_of("test@48"), length_of("test")), (Some(48.0), None));
         let asked = Settings::from([("slope".to_owned(), true.into())]);
         let message = check(&asked, &crate::testing::facts()).unwrap_err();
-        assert!(message.contains("two lengths"), "{message}");
+        assert!(message.contains("three lengths"), "{message}");
     }
 
     #[test]
