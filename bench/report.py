@@ -292,8 +292,8 @@ def main():
         "inputs and the hidden size given; Transformers of two pre-norm blocks with the width given, four heads and a feed-forward layer "
         "four times as wide. Below them the arms of `lstm-vs-transformer`, batch 16. PyTorch runs its own fused recurrent layers "
         "and scaled_dot_product_attention with the causal flag, denormals flushed. Milliseconds are processor time on one thread, "
-        f"median and interquartile range of {min(clean)} to {max(clean)} undisturbed repeats, peers in random order; long steps are "
-        "repeated five times, the others fifteen. GFLOP/s counts matrix products alone, a causal pair once.",
+        f"median and interquartile range of {min(clean)} to {max(clean)} undisturbed repeats, peers in random order: the fewer, the "
+        "longer a step takes. GFLOP/s counts matrix products alone, a causal pair once.",
         "",
         *step_lines(steps),
         "",

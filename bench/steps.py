@@ -35,8 +35,8 @@ import time
 HERE = pathlib.Path(__file__).parent
 SEQLAB = HERE.parent / "target" / "release" / "examples" / "training_step"
 SYMBOLS = 65
-# Clean repeats wanted; fewer of steps that take a quarter of a second and more. Tries of one peer.
-REPEATS, LONG_REPEATS, LONG_SECONDS, TRIES = 15, 5, 0.25, 60
+# Clean repeats wanted of steps that last at most so many seconds. Tries of one peer.
+REPEATS, TRIES = ((0.25, 15), (1.0, 5), (float("inf"), 3)), 60
 # A repeat is so many steps that it lasts this long at least.
 REPEAT_SECONDS = 0.12
 # Of the wall time, what a peer has at least of its threads and all others together use at most.
@@ -137,7 +137,7 @@ class Peer:
 
     def wanted(self):
         """How many clean repeats are wanted."""
-        return LONG_REPEATS if self.step_seconds >= LONG_SECONDS else REPEATS
+        return next(repeats for seconds, repeats in REPEATS if self.step_seconds <= seconds)
 
     def repeat(self):
         """Times one repeat, and keeps it if it is clean."""

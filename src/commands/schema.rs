@@ -165,9 +165,10 @@ fn part() -> Value {
     let side = choice("Claimed side.", ["above", "below"]);
     let solve_rate = object(
         "The fraction of seeds that solve the task lies above or below a rate.",
-        &["kind", "name", "task", "models", "at", "side", "rate"],
+        &["kind", "name", "task", "models", "side", "rate"],
         &json!({
             "kind": { "const": "solve-rate" }, "name": name, "task": task, "models": models,
+            "metric": text("What is 1 for a seed that counts and 0 for one that does not; `solved` unless said."),
             "combine": combine, "at": at, "side": side,
             "rate": { "description": "The rate.", "type": "number", "minimum": 0, "maximum": 1 },
         }),
@@ -180,6 +181,10 @@ fn part() -> Value {
             "metric": text("Metric."), "split": text("Split; `test` unless said."),
             "models": models, "combine": combine,
             "against": texts("Labels of the models on the right."),
+            "against-task": text("Label of the task at which the right is read, if it is another one."),
+            "against-at": {
+                "description": "Settings at which the right is read, where they differ from those of the left.", "type": "object"
+            },
             "constant": number("A constant on the right, where there are no models."),
             "times": number("What the right is multiplied by: with 3 the left is compared with three times the right."),
             "at": at,

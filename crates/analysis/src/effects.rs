@@ -47,9 +47,10 @@ pub(crate) fn effects(part: &Part, tables: &Tables, level: f64) -> Result<Vec<Ef
     let places = places(part.at());
     for place in &places {
         match part {
-            Part::SolveRate { task, models, combine, side, rate, .. } => {
+            Part::SolveRate { task, models, combine, metric, side, rate, .. } => {
                 for group in groups(models, *combine) {
-                    let mut effect = solve_rate(tables, task, group, place, *side, *rate, level)?;
+                    let query = |model| Query { task, model, metric, split: "test", place };
+                    let mut effect = solve_rate(tables, query, group, *side, *rate, level)?;
                     name_group(&mut effect, models, *combine, place);
                     effects.push(effect);
                 }
@@ -148,20 +149,20 @@ fn settle_seconds(effects: &mut [Effect]) {
 }
 
 /// The fraction of seeds that solve a task, against a rate.
-fn solve_rate(
+fn solve_rate<'a>(
     tables: &Tables,
-    task: &str,
-    models: &[String],
-    place: &Place,
+    query: impl Fn(&'a str) -> Query<'a>,
+    models: &'a [String],
     side: Side,
     rate: f64,
     level: f64,
 ) -> Result<Effect, String> {
-    let solved = |model: &String| -> Result<Vec<bool>, String> {
-        let query = Query { task, model, metric: "solved", split: "test", place };
+    let solved = |model: &'a String| -> Result<Vec<bool>, String> {
+        let query = query(model);
         let values = tables.by_seed(&query);
         if values.is_empty() {
-            return Err(format!("no rows `solved` for {model} on {task} at {}", place_name(place)));
+            let Query { task, metric, place, .. } = query;
+            return Err(format!("no rows `{metric}` for {model} on {task} at {}", place_name(place)));
         }
         Ok(values.into_values().map(|(value, _)| value > 0.5).collect())
     };
@@ -190,8 +191,7 @@ fn solve_rate(
         Decision::of(if side == Side::Above { interval } else { interval.reversed() }, 0.0)
     });
     let wins = seeds.iter().filter(|&&won| won).count();
-    let query = Query { task, model, metric: "solved", split: "test", place };
-    let not_tried = tables.rows(&query).filter(|row| row.outcome == Outcome::NotAttempted).count();
+    let not_tried = tables.rows(&query(model)).filter(|row| row.outcome == Outcome::NotAttempted).count();
     let shown = wilson(wins, seeds.len(), statistics::SHOWN_LEVEL);
     Ok(Effect {
         row: Row {
@@ -251,7 +251,20 @@ fn difference(
     budget: Option<BudgetKind>,
     level: f64,
 ) -> Result<Effect, String> {
-    let Part::Difference { task, metric, split, against, constant, times, side, margin, scale, .. } = part
+    let Part::Difference {
+        task,
+        metric,
+        split,
+        against,
+        against_task,
+        against_at,
+        constant,
+        times,
+        side,
+        margin,
+        scale,
+        ..
+    } = part
     else {
         unreachable!("only differences come here")
     };
@@ -260,17 +273,23 @@ fn difference(
         Some(budget) => format!("{metric}@{}", budget_name(budget)),
     };
     let left = best_on_validation(tables, task, metric, group, place)?;
+    let right_task = against_task.as_ref().unwrap_or(task);
+    let mut right_place = place.clone();
+    for (key, value) in against_at {
+        right_place.retain(|(other, _)| other != key);
+        right_place.push((key.clone(), record::plain(value)));
+    }
     let right = if against.is_empty() {
         None
     } else {
-        Some(best_on_validation(tables, task, metric, against, place)?)
+        Some(best_on_validation(tables, right_task, metric, against, &right_place)?)
     };
-    let query = |model| Query { task, model, metric: &at_budget, split, place };
+    let query = |task, model, place| Query { task, model, metric: &at_budget, split, place };
 
     let transform = |value: f64| if *scale == Scale::Ratio { value.ln() } else { value };
-    let left_values = Measured::of(tables, &query(left), split);
+    let left_values = Measured::of(tables, &query(task, left, place), split);
     let right_values = match right {
-        Some(model) => Measured::of(tables, &query(model), split),
+        Some(model) => Measured::of(tables, &query(right_task, model, &right_place), split),
         None => Measured::Constant(*constant),
     };
     if *scale == Scale::Ratio && !(left_values.all_positive() && right_values.all_positive()) {
@@ -316,7 +335,14 @@ fn difference(
         row: Row {
             name: String::new(),
             model: left.to_owned(),
-            against: right.map_or_else(|| record::spelled::spell(*constant), str::to_owned),
+            against: match right {
+                Some(model) => {
+                    let task = against_task.as_ref().map(|task| format!("on {task}"));
+                    let place = (!against_at.is_empty()).then(|| format!("at {}", place_name(&right_place)));
+                    [Some(model.to_owned()), task, place].into_iter().flatten().collect::<Vec<_>>().join(" ")
+                }
+                None => record::spelled::spell(*constant),
+            },
             effect: shown.value,
             low: shown.interval95.low,
             high: shown.interval95.high,

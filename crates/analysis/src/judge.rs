@@ -206,7 +206,10 @@ fn because(parts: &[PartVerdict], whole: &Verdict) -> String {
 /// Kind of effect and unit, in words.
 fn unit(part: &Part) -> String {
     match part {
-        Part::SolveRate { .. } => "fraction of seeds that solve the task".to_owned(),
+        Part::SolveRate { metric, .. } if metric == "solved" => {
+            "fraction of seeds that solve the task".to_owned()
+        }
+        Part::SolveRate { metric, .. } => format!("fraction of seeds with {metric}"),
         Part::Difference { metric, split, scale, against, times, .. } => {
             let on = if split == "test" { String::new() } else { format!(" on {split}") };
             match (scale, against.is_empty()) {

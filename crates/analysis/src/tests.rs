@@ -233,6 +233,31 @@ fn the_right_can_be_multiplied_before_it_is_compared() {
 }
 
 #[test]
+fn the_right_may_be_read_elsewhere() {
+    let at = |model: &str, lag: u32, value: f64| -> Vec<RunRow> {
+        accuracies(model, value)
+            .into_iter()
+            .map(|row| RunRow { setting: format!("lag={lag}"), ..row })
+            .collect()
+    };
+    let elsewhere = "margin = 0.1\nat = { lag = [10] }\nagainst-at = { lag = 100 }";
+    let part = format!("{CLAIM}{DIFFERENCE}")
+        .replace("margin = 0.1", elsewhere)
+        .replace("against = [\"b\"]", "against = [\"a\"]");
+    let verdict = judged(&part, &runs(&[at("a", 10, 0.9), at("a", 100, 0.5)]));
+    assert_eq!(
+        (verdict.ending, verdict.parts[0].regimes[0].against.as_str()),
+        (Ending::Supported, "a at lag=100")
+    );
+    // Without it a model is compared with itself.
+    let same = judged(
+        &part.replace("\nagainst-at = { lag = 100 }", ""),
+        &runs(&[at("a", 10, 0.9), at("a", 100, 0.5)]),
+    );
+    assert_eq!(same.ending, Ending::Refuted);
+}
+
+#[test]
 fn a_negative_margin_claims_that_it_is_not_much_worse() {
     let ending = |from: &str, a: f64, b: f64| {
         let part = format!("{CLAIM}{DIFFERENCE}").replace("margin = 0.1", from);

@@ -1,6 +1,6 @@
 //! From single sequences to padded batches.
 
-use sequence::{Batch, Inputs, Targets};
+use sequence::{Batch, Inputs, Random, Targets};
 
 /// Sequences that validation and each test set hold.
 pub(crate) const EVALUATED: usize = 1000;
@@ -44,6 +44,35 @@ pub(crate) fn collate(sequences: &[TokenSequence], pad: u32) -> Batch {
     };
     batch.assert_consistent();
     batch
+}
+
+/// A batch of rows of `width` features and one class each: sequences of one position.
+pub(crate) fn feature_rows(width: usize, values: Vec<f32>, classes: Vec<u32>) -> Batch {
+    let size = classes.len();
+    let batch = Batch {
+        size,
+        time: 1,
+        inputs: Inputs::Features { width, values },
+        source: None,
+        targets: Targets::Classes(classes),
+        loss_mask: vec![true; size],
+        lengths: vec![1; size],
+    };
+    batch.assert_consistent();
+    batch
+}
+
+/// A batch of `size` rows of another, drawn with repeats.
+///
+/// # Panics
+/// When the other is no batch of rows with classes.
+pub(crate) fn draw_rows(all: &Batch, random: &mut Random, size: usize) -> Batch {
+    let (Inputs::Features { width, values }, Targets::Classes(classes)) = (&all.inputs, &all.targets) else {
+        panic!("the batch holds rows of features and classes");
+    };
+    let drawn: Vec<usize> = (0..size).map(|_| random.index(all.size)).collect();
+    let rows = drawn.iter().flat_map(|&row| values[row * width..][..*width].iter().copied());
+    feature_rows(*width, rows.collect(), drawn.iter().map(|&row| classes[row]).collect())
 }
 
 /// The batch with the sequences of another to condition on, one each.

@@ -83,6 +83,16 @@ pub enum DataError {
         /// Bytes before the first wrong one.
         offset: usize,
     },
+    /// A table of one's own cannot be used.
+    #[error("{}, line {line}: {reason}", path.display())]
+    Table {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: u64,
+        /// What is wrong and what would be right.
+        reason: String,
+    },
     /// A text is too short to be cut into training, validation and test blocks.
     #[error("corpus `{corpus}` has {found} characters, but at least {minimum} are needed: {reason}")]
     ShortText {

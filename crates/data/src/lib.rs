@@ -6,7 +6,9 @@
 mod batches;
 mod corpora;
 mod error;
+mod labelled;
 mod metrics;
+mod separated;
 mod settings;
 mod tasks;
 #[cfg(test)]

@@ -53,6 +53,50 @@ impl Classification {
     }
 }
 
+/// What classifiers of whole examples are scored by: accuracy, cross-entropy and calibration error.
+///
+/// # Panics
+/// When batches and predictions are not those of one classification task.
+pub(crate) fn classification_scores(batches: &[Batch], predictions: &[Predictions]) -> Vec<Score> {
+    let answers = Classification::over(batches, predictions, |_, _| true);
+    vec![answers.accuracy("accuracy"), answers.cross_entropy(), calibration_error(batches, predictions)]
+}
+
+/// Bins of the calibration error, of equal width.
+const CALIBRATION_BINS: usize = 15;
+
+/// How far the probability of the likeliest class is from how often it is right: the mean over examples of the difference
+/// within bins of equal probability (Naeini, Cooper and Hauskrecht 2015; Guo et al. 2017). An answer that is not a
+/// number is off by 1.
+fn calibration_error(batches: &[Batch], predictions: &[Predictions]) -> Score {
+    let mut bins = [(0.0_f64, 0.0_f64); CALIBRATION_BINS];
+    let (mut examples, mut lost) = (0_usize, 0.0_f64);
+    for (batch, predictions) in batches.iter().zip(predictions) {
+        let Targets::Classes(targets) = &batch.targets else { panic!("the targets are classes") };
+        for (position, &target) in
+            targets.iter().enumerate().filter(|(position, _)| batch.loss_mask[*position])
+        {
+            examples += 1;
+            let log_probabilities = predictions.at(position);
+            let Some(class) = most_likely(log_probabilities) else {
+                lost += 1.0;
+                continue;
+            };
+            let probability = libm::exp(f64::from(log_probabilities[class])).min(1.0);
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "a probability times 15"
+            )]
+            let bin = ((probability * CALIBRATION_BINS as f64) as usize).min(CALIBRATION_BINS - 1);
+            bins[bin].0 += probability;
+            bins[bin].1 += f64::from(u8::from(class == target as usize));
+        }
+    }
+    let off: f64 = bins.iter().map(|(expected, right)| (expected - right).abs()).sum();
+    Score { metric: "calibration-error", value: (off + lost) / examples.max(1) as f64, count: examples }
+}
+
 /// Fraction of sequences whose target was the most likely class at every supervised position.
 ///
 /// # Panics
@@ -149,6 +193,31 @@ mod tests {
         assert_eq!(sequences, Score { metric: "sequence-accuracy", value: 0.5, count: 2 });
         let last = Classification::over(&[batch], &[predictions], |length, time| time + 1 == length);
         assert_eq!(last.accuracy("accuracy").value, 0.5);
+    }
+
+    #[test]
+    fn calibration_compares_confidence_with_success() {
+        let batch = |classes: Vec<u32>| Batch {
+            size: 4,
+            time: 1,
+            inputs: Inputs::Tokens(vec![0; 4]),
+            source: None,
+            targets: Targets::Classes(classes),
+            loss_mask: vec![true; 4],
+            lengths: vec![1; 4],
+        };
+        let sure = |probability: f32| vec![probability.ln(), (1.0 - probability).ln()];
+        let of = |classes: Vec<u32>, values: Vec<f32>| {
+            calibration_error(&[batch(classes)], &[Predictions { outputs: 2, values }]).value
+        };
+        // By hand: sure to 0.75 and right three times of four.
+        assert!(of(vec![0, 0, 0, 1], sure(0.75).repeat(4)) < 1e-7);
+        // Sure to 0.9 and right twice of four: off by 0.4.
+        assert!((of(vec![0, 0, 1, 1], sure(0.9).repeat(4)) - 0.4).abs() < 1e-7);
+        // Two bins: 0.9 always right is off by 0.1, 0.6 never right by 0.6; half of the examples each.
+        let values = [sure(0.9), sure(0.9), sure(0.6), sure(0.6)].concat();
+        assert!((of(vec![0, 0, 1, 1], values) - 0.35).abs() < 1e-6);
+        assert_eq!(of(vec![0; 4], vec![f32::NAN; 8]), 1.0);
     }
 
     #[test]

@@ -71,10 +71,7 @@ fn measure(cell: &Cell, workspace: &Workspace) -> Result<Yield, ExperimentError>
 /// A text that has changed since the cell was planned would be stored under the wrong key.
 fn check_data(cell: &Cell, workspace: &Workspace) -> Result<(), ExperimentError> {
     let settings: Value = table(&cell.task.settings);
-    let found = match (task_entry(&cell.task.name)?.corpus)(&settings) {
-        Some(name) => Some(workspace.corpora.digest(&name)?),
-        None => None,
-    };
+    let found = workspace.corpora.digest_of_all(&(task_entry(&cell.task.name)?.corpora)(&settings))?;
     if found == cell.data {
         return Ok(());
     }

@@ -1,6 +1,8 @@
 //! What the file of a network gives, and the learner made of it.
 
-use sequence::{Dataset, Fit, InputKind, Interface, LearnError, Learner, LossKind, Run};
+use sequence::{
+    Batch, Column, Dataset, Fit, InputKind, Inputs, Interface, LearnError, Learner, LossKind, Run,
+};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use training::{Body, Initialiser, SequenceNetwork, TrainingConfig, device, fit};
@@ -145,6 +147,10 @@ pub(crate) fn check_size(model: &'static str, nearest: usize, size: &Size) -> Re
     }
 }
 
+fn has_missing_values(batch: &Batch) -> bool {
+    matches!(&batch.inputs, Inputs::Features { values, .. } if values.iter().any(|value| value.is_nan()))
+}
+
 /// A network that has not seen data yet.
 struct NetworkLearner<A> {
     architecture: A,
@@ -165,6 +171,13 @@ impl<A: Architecture> NetworkLearner<A> {
             InputKind::Tokens { vocabulary: 0 } => return unsuitable("its vocabulary is empty"),
             InputKind::Features { width: 0 } => return unsuitable("its inputs have no features"),
             _ => {}
+        }
+        let many = |column: &Column| matches!(column, Column::Category { levels } if *levels > 2);
+        if data.columns().iter().any(many) {
+            return unsuitable("it reads real numbers, and this task has categories");
+        }
+        if data.validation().iter().any(has_missing_values) {
+            return unsuitable("it needs every value, and in this task some are missing");
         }
         match interface.loss {
             LossKind::CrossEntropy if interface.outputs < 2 => {

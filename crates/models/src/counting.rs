@@ -5,10 +5,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use training::TrainingConfig;
 
-use crate::Size;
 use crate::architecture::parse;
 use crate::floors::{CONSTANT, Constant, ConstantConfig, UNIFORM, Uniform, UniformConfig};
 use crate::n_gram::{self, NGram, NGramConfig};
+use crate::{Reads, Size};
 
 /// The settings of a model that counts.
 pub trait Counting: Default + Serialize + DeserializeOwned {
@@ -20,6 +20,9 @@ pub trait Counting: Default + Serialize + DeserializeOwned {
     const CITATION: &'static str;
     /// Raised whenever the same settings would count something else.
     const VERSION: u32;
+
+    /// Which inputs it reads.
+    const READS: Reads = Reads::Anything;
 
     /// The unfitted model.
     ///

@@ -7,22 +7,36 @@
 mod architecture;
 mod bidirectional_lstm;
 mod causal_convolution;
+mod cholesky;
 mod counting;
 mod encoder_decoder;
+mod examples;
 mod floors;
+mod gaussian_discriminant;
 mod gru;
+mod least_squares;
+mod logistic_regression;
 mod lstm;
 mod lstm_encoder_decoder;
 mod min_gru;
+mod minimise;
 mod n_gram;
+mod n_gram_bag;
+mod naive_bayes;
+mod polynomial_regression;
 mod positions;
+mod random_features;
 mod recurrent;
 mod rnn;
 mod transformer;
 mod transformer_encoder_decoder;
 
 #[cfg(test)]
+mod classifier_fixtures;
+#[cfg(test)]
 mod conformance;
+#[cfg(test)]
+mod conformance_of_examples;
 #[cfg(test)]
 mod conformance_of_pairs;
 #[cfg(test)]
@@ -56,6 +70,11 @@ pub static MODELS: &[ModelEntry] = &[
     ModelEntry::encoder_decoder::<lstm_encoder_decoder::LstmEncoderDecoder>(),
     ModelEntry::encoder_decoder::<transformer_encoder_decoder::TransformerEncoderDecoder>(),
     ModelEntry::counting::<NGramConfig>(),
+    ModelEntry::counting::<naive_bayes::NaiveBayesConfig>(),
+    ModelEntry::counting::<gaussian_discriminant::GaussianDiscriminantConfig>(),
+    ModelEntry::counting::<logistic_regression::LogisticRegressionConfig>(),
+    ModelEntry::counting::<polynomial_regression::PolynomialRegressionConfig>(),
+    ModelEntry::counting::<random_features::RandomFeaturesConfig>(),
     ModelEntry::counting::<ConstantConfig>(),
     ModelEntry::counting::<UniformConfig>(),
 ];
@@ -76,6 +95,8 @@ pub enum Reads {
     OneSequence,
     /// A sequence of symbols, and another to condition on.
     SourceAndTarget,
+    /// All examples of a finite training set at once; which kinds of them it can learn from it says when it sees the task.
+    TrainingSet,
     /// Whatever there is, or nothing; what it cannot answer it says when it sees the task.
     Anything,
 }
@@ -85,6 +106,9 @@ impl Reads {
     #[must_use]
     pub fn misfit(self, inputs: InputKind) -> Option<&'static str> {
         match (self, matches!(inputs, InputKind::Conditioned { .. })) {
+            (Self::TrainingSet, true) => {
+                Some("it has a source sequence, and this model reads examples of one part")
+            }
             (Self::OneSequence, true) => {
                 Some("it has a source sequence, and this network reads one sequence")
             }
@@ -165,7 +189,7 @@ impl ModelEntry {
             version: C::VERSION,
             attends: false,
             reads_ahead: |_| Ok(false),
-            reads: Reads::Anything,
+            reads: C::READS,
             defaults: architecture::defaults::<C>,
             build: counting::build::<C>,
         }

@@ -383,7 +383,11 @@ pub enum Part {
         /// How several models are read.
         #[serde(default)]
         combine: Combine,
+        /// What is 1 for a seed that counts and 0 for one that does not; `solved` unless said.
+        #[serde(default = "solved", skip_serializing_if = "is_solved")]
+        metric: String,
         /// Regimes, such as `{ lag = [100, 200] }`.
+        #[serde(default)]
         at: std::collections::BTreeMap<String, Vec<Value>>,
         /// Claimed side.
         side: Side,
@@ -418,6 +422,12 @@ pub enum Part {
         /// Regimes.
         #[serde(default)]
         at: std::collections::BTreeMap<String, Vec<Value>>,
+        /// The task at which the right is read, if it is another one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        against_task: Option<String>,
+        /// Where the right is read, if elsewhere than the left: settings that take the place of those in `at`.
+        #[serde(default, skip_serializing_if = "std::collections::BTreeMap::is_empty")]
+        against_at: std::collections::BTreeMap<String, Value>,
         /// Budgets at which both are read; each is a regime. Empty means the end of training.
         #[serde(default)]
         budgets: Vec<BudgetKind>,
@@ -476,6 +486,14 @@ pub enum Part {
 
 fn once() -> f64 {
     1.0
+}
+
+fn solved() -> String {
+    "solved".to_owned()
+}
+
+fn is_solved(metric: &str) -> bool {
+    metric == "solved"
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
@@ -850,7 +868,15 @@ impl Definition {
             for part in &claim.parts {
                 let place = format!("claim `{}`, part `{}`", claim.id, part.name());
                 part.check_numbers().map_err(|text| format!("{place}: {text}"))?;
-                check(place, part.task(), &part.models())?;
+                match part {
+                    Part::Difference { models, against, against_task: Some(elsewhere), .. } => {
+                        let left: Vec<&str> = models.iter().map(String::as_str).collect();
+                        let right: Vec<&str> = against.iter().map(String::as_str).collect();
+                        check(place.clone(), part.task(), &left)?;
+                        check(place, elsewhere, &right)?;
+                    }
+                    _ => check(place, part.task(), &part.models())?,
+                }
             }
         }
         distinct("figure", &self.figures.iter().map(|figure| figure.name.as_str()).collect::<Vec<_>>())?;

@@ -24,7 +24,16 @@ pub fn is_solved(metric: &str) -> bool {
 /// better.
 #[must_use]
 pub fn is_description(metric: &str) -> bool {
-    ["slope", "half-life", "reach", "token-cosine", "position-explained"].contains(&metric)
+    [
+        "slope",
+        "half-life",
+        "reach",
+        "token-cosine",
+        "position-explained",
+        "bias-share",
+        "overfitting-detected",
+    ]
+    .contains(&metric)
         || ["log10-", "auroc", "exponent-of-", "doubling-of-", "share-of-", "update-size"]
             .iter()
             .any(|prefix| metric.starts_with(prefix))

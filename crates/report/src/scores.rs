@@ -79,7 +79,7 @@ pub(crate) fn metrics_in_use(definition: &Definition, task: &str) -> Vec<String>
     use record::definition::Part;
     let parts = definition.claims.iter().flat_map(|claim| &claim.parts).filter(|part| part.task() == task);
     let judged = parts.filter_map(|part| match part {
-        Part::SolveRate { .. } => Some("solved".to_owned()),
+        Part::SolveRate { metric, .. } => Some(metric.clone()),
         Part::Difference { metric, .. } | Part::Identity { metric, .. } => Some(base(metric).to_owned()),
         Part::StepTime { .. } => None,
     });
@@ -221,6 +221,16 @@ impl Scores<'_> {
             }
             "waiting-steps" => ("steps along the sequence that wait for each other", "less is better"),
             "memory-bytes" => ("bytes remembered of the positions so far", "less is better"),
+            "calibration-error" => ("how far probabilities are from frequencies", "less is better"),
+            "kl-joint" => ("divergence from the true joint distribution", "nats; less is better"),
+            "kl-marginal" => ("divergence from the true distribution of the inputs", "nats; less is better"),
+            "kl-conditional" => {
+                ("divergence from the true probabilities of the classes", "nats; less is better")
+            }
+            "bias-squared" => ("bias squared", "less is better"),
+            "bias-share" => ("bias squared over bias squared and variance", "1 is bias alone"),
+            "expected-error" => ("bias squared, variance and noise together", "less is better"),
+            "error-over-training-error" => ("test error over training error", "1 is none of it overfitted"),
             other if is_description(other) => return description(other),
             other if larger_is_better(other) => (other, "more is better"),
             other => (other, "less is better"),

@@ -239,6 +239,12 @@ pub trait Predictor {
         None
     }
 
+    /// The natural logarithm of the probability of each example of a batch together with its class. `None` for a model that says
+    /// how likely a class is given the example, and nothing of the example.
+    fn log_joint(&self, _batch: &Batch) -> Option<Vec<f64>> {
+        None
+    }
+
     /// The model as a density over text, if it is one.
     fn density(&self) -> Option<&dyn Density> {
         None

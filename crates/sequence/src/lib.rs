@@ -15,4 +15,4 @@ pub use learner::{
     Predictor, Run, Stepwise, StopRule, Stopwatch,
 };
 pub use random::{Random, Stream};
-pub use task::{Dataset, Floor, InputKind, Interface, LossKind, Score, Split, Task, TestSet};
+pub use task::{Column, Dataset, Floor, InputKind, Interface, LossKind, Score, Split, Task, TestSet};

@@ -24,6 +24,18 @@ pub enum InputKind {
     },
 }
 
+/// What one column of features holds. A value that is missing is `NaN`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Column {
+    /// A real number.
+    Real,
+    /// One of so many categories, by its number.
+    Category {
+        /// Number of categories.
+        levels: usize,
+    },
+}
+
 /// Which loss training minimises, averaged over the supervised positions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LossKind {
@@ -130,6 +142,22 @@ pub trait Task: Send + Sync {
         None
     }
 
+    /// All training examples under a seed, for tasks that have finitely many; for models that fit them as a whole. A
+    /// training batch of such a task draws from them.
+    fn training_set(&self, _seed: u64) -> Option<Vec<Batch>> {
+        None
+    }
+
+    /// What the columns of features hold, for tasks whose features are not all real numbers.
+    fn columns(&self) -> Option<Vec<Column>> {
+        None
+    }
+
+    /// The natural logarithm of the probability of each example of a batch together with its class, for tasks that know it.
+    fn log_joint(&self, _batch: &Batch) -> Option<Vec<f64>> {
+        None
+    }
+
     /// The symbols of the vocabulary in token order, for tasks over text.
     fn symbols(&self) -> Option<&[char]> {
         None
@@ -197,5 +225,21 @@ impl<'a> Dataset<'a> {
     #[must_use]
     pub fn training_text(&self) -> Option<&'a [u32]> {
         self.task.training_text()
+    }
+
+    /// All training examples, for models that fit them as a whole; `None` for an endless stream.
+    #[must_use]
+    pub fn training_set(&self) -> Option<Vec<Batch>> {
+        self.task.training_set(self.seed)
+    }
+
+    /// What each column of features holds: none for symbols.
+    #[must_use]
+    pub fn columns(&self) -> Vec<Column> {
+        match (self.task.columns(), self.task.interface().inputs) {
+            (Some(columns), _) => columns,
+            (None, InputKind::Features { width }) => vec![Column::Real; width],
+            (None, InputKind::Tokens { .. } | InputKind::Conditioned { .. }) => Vec::new(),
+        }
     }
 }

@@ -52,6 +52,10 @@ pub struct CorpusEntry {
 /// How texts are cut: the tail is never trained on, and which half of it is tested follows the definition.
 const TAIL: &str = "the first 90% for training, the rest for validation and test";
 
+/// How labelled examples are cut.
+const FOLDS: &str =
+    "by distinct example into folds, one of them for test; a tenth of the rest for validation";
+
 /// All corpora.
 pub static CORPORA: &[CorpusEntry] = &[
     CorpusEntry {
@@ -77,6 +81,42 @@ pub static CORPORA: &[CorpusEntry] = &[
         source: "given names of the US Social Security Administration, collected in github.com/karpathy/makemore",
         split: TAIL,
         note: "32,033 names of which 2,539 are repeats; repeats are dropped, or test names would be trained on",
+    },
+    CorpusEntry {
+        name: "sms-spam",
+        file: "textcls/sms/sms.tsv",
+        url: "https://raw.githubusercontent.com/justmarkham/pycon-2016-tutorial/5339710562cc46c4a32a369d63f1e8751a18a54e/data/sms.tsv",
+        sha256: "7d039a24a6083ed9ef0f806ebad56bbb976e3aeb8de05669173bfdc4996c239d",
+        bytes: 477_907,
+        preparation: Preparation::Verbatim,
+        licence: "CC BY 4.0",
+        source: "SMS Spam Collection of Almeida, Hidalgo and Yamakami (2011), UCI data set 228",
+        split: FOLDS,
+        note: "5,574 messages, 747 of them spam, of which 403 are repeats; repeats are dropped, or test messages would be trained on",
+    },
+    CorpusEntry {
+        name: "movie-reviews-negative",
+        file: "textcls/mr/rt-polarity.neg",
+        url: "https://raw.githubusercontent.com/dennybritz/cnn-text-classification-tf/18762b459e21d9c70e5c242f8d43fc4e6db37a0d/data/rt-polaritydata/rt-polarity.neg",
+        sha256: "2d11cfbc790f1cd96d78339f41ce53ced1efa83cd22d37d6788fa3fe3d17e2fd",
+        bytes: 612_506,
+        preparation: Preparation::Verbatim,
+        licence: "CC BY 4.0",
+        source: "sentences of film reviews of Pang and Lee (2005), the negative ones",
+        split: FOLDS,
+        note: "5,331 sentences, one half of the set `movie-reviews`",
+    },
+    CorpusEntry {
+        name: "movie-reviews-positive",
+        file: "textcls/mr/rt-polarity.pos",
+        url: "https://raw.githubusercontent.com/dennybritz/cnn-text-classification-tf/18762b459e21d9c70e5c242f8d43fc4e6db37a0d/data/rt-polaritydata/rt-polarity.pos",
+        sha256: "4134882974a28d0c7b5151256f0e33a6169984ee7372c279e673f1114f475d58",
+        bytes: 626_395,
+        preparation: Preparation::Verbatim,
+        licence: "CC BY 4.0",
+        source: "sentences of film reviews of Pang and Lee (2005), the positive ones",
+        split: FOLDS,
+        note: "5,331 sentences, the other half of the set `movie-reviews`",
     },
 ];
 
@@ -176,6 +216,20 @@ impl Corpora {
             Some(path) => sha256(path).map_err(|source| cannot("read", path, source)),
             None => Ok(corpus(name)?.sha256.to_owned()),
         }
+    }
+
+    /// What a cell's key holds of the corpora that its task reads: nothing of none, the sha256 of one, and of several the sha256
+    /// of theirs in order.
+    ///
+    /// # Errors
+    /// As [`digest`](Self::digest).
+    pub fn digest_of_all(&self, names: &[String]) -> Result<Option<String>, DataError> {
+        let digests = names.iter().map(|name| self.digest(name)).collect::<Result<Vec<_>, _>>()?;
+        Ok(match digests.as_slice() {
+            [] => None,
+            [one] => Some(one.clone()),
+            several => Some(hexadecimal(&Sha256::digest(several.concat()))),
+        })
     }
 
     /// Looks for a registered corpus and checks its digest. A damaged file is passed over where a later

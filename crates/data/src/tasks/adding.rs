@@ -37,7 +37,7 @@ pub(crate) const ENTRY: TaskEntry = TaskEntry {
     version: 1,
     summary: "add two marked numbers among many, one in each half of the sequence",
     defaults: settings::defaults::<Config>,
-    corpus: |_| None,
+    corpora: |_| Vec::new(),
     build: |given, _| Ok(Box::new(Adding::new(settings::parse(NAME, given)?)?)),
 };
 

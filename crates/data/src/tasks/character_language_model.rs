@@ -43,9 +43,9 @@ pub(crate) const ENTRY: TaskEntry = TaskEntry {
     version: 1,
     summary: "say the next character of a text",
     defaults: settings::defaults::<Config>,
-    corpus: |given| {
+    corpora: |given| {
         let named = given.get("corpus").map_or(Some(DEFAULT_CORPUS), Value::as_str);
-        named.map(str::to_owned)
+        named.map(str::to_owned).into_iter().collect()
     },
     build: |given, corpora| Ok(Box::new(CharacterLanguageModel::from_settings(given, corpora)?)),
 };
@@ -446,9 +446,9 @@ mod tests {
 
     #[test]
     fn the_corpus_is_known_from_partial_settings() {
-        assert_eq!((ENTRY.corpus)(&json!({"time": 32})).as_deref(), Some("tiny-shakespeare"));
-        assert_eq!((ENTRY.corpus)(&json!({"corpus": "file:my.txt"})).as_deref(), Some("file:my.txt"));
-        assert_eq!((ENTRY.corpus)(&json!({"corpus": 3})), None);
+        assert_eq!((ENTRY.corpora)(&json!({"time": 32})), ["tiny-shakespeare"]);
+        assert_eq!((ENTRY.corpora)(&json!({"corpus": "file:my.txt"})), ["file:my.txt"]);
+        assert_eq!((ENTRY.corpora)(&json!({"corpus": 3})), [""; 0]);
     }
 
     #[test]

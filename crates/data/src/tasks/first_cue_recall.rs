@@ -33,7 +33,7 @@ pub(crate) const ENTRY: TaskEntry = TaskEntry {
     version: 1,
     summary: "say at the end which cue was shown in the first quarter, a fixed lag ago",
     defaults: settings::defaults::<Config>,
-    corpus: |_| None,
+    corpora: |_| Vec::new(),
     build: |given, _| Ok(Box::new(FirstCueRecall::new(settings::parse(NAME, given)?)?)),
 };
 

@@ -28,7 +28,7 @@ pub(crate) const ENTRY: TaskEntry = TaskEntry {
     version: 1,
     summary: "say which symbol stood at the place whose number is asked for",
     defaults: settings::defaults::<Config>,
-    corpus: |_| None,
+    corpora: |_| Vec::new(),
     build: |given, _| Ok(Box::new(IndexedRecall::new(settings::parse(NAME, given)?)?)),
 };
 

@@ -29,7 +29,7 @@ pub(crate) const ENTRY: TaskEntry = TaskEntry {
     version: 1,
     summary: "say the values of queried keys after a list of key-value pairs",
     defaults: settings::defaults::<Config>,
-    corpus: |_| None,
+    corpora: |_| Vec::new(),
     build: |given, _| Ok(Box::new(MultiQueryRecall::new(settings::parse(NAME, given)?)?)),
 };
 

@@ -31,7 +31,7 @@ pub(crate) const ENTRY: TaskEntry = TaskEntry {
     version: 1,
     summary: "say at the end which needle stood among the fillers, at any place",
     defaults: settings::defaults::<Config>,
-    corpus: |_| None,
+    corpora: |_| Vec::new(),
     build: |given, _| Ok(Box::new(Needle::new(settings::parse(NAME, given)?)?)),
 };
 

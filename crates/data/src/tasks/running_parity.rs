@@ -32,7 +32,7 @@ pub(crate) const ENTRY: TaskEntry = TaskEntry {
     version: 1,
     summary: "say at every position whether the ones so far are odd in number",
     defaults: settings::defaults::<Config>,
-    corpus: |_| None,
+    corpora: |_| Vec::new(),
     build: |given, _| Ok(Box::new(RunningParity::new(settings::parse(NAME, given)?)?)),
 };
 

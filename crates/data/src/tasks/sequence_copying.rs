@@ -41,7 +41,7 @@ pub(crate) const ENTRY: TaskEntry = TaskEntry {
     version: 1,
     summary: "write a source sequence out again, in its order or from back to front",
     defaults: settings::defaults::<Config>,
-    corpus: |_| None,
+    corpora: |_| Vec::new(),
     build: |given, _| Ok(Box::new(SequenceCopying::new(settings::parse(NAME, given)?)?)),
 };
 

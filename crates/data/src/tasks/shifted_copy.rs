@@ -30,7 +30,7 @@ pub(crate) const ENTRY: TaskEntry = TaskEntry {
     version: 1,
     summary: "say at every position which symbol stands a fixed number of places before or after it",
     defaults: settings::defaults::<Config>,
-    corpus: |_| None,
+    corpora: |_| Vec::new(),
     build: |given, _| Ok(Box::new(ShiftedCopy::new(settings::parse(NAME, given)?)?)),
 };
 

@@ -17,11 +17,14 @@ use crate::facts::Facts;
 use crate::machine::Machine;
 use crate::settings::{complete, parse, resolve, table};
 
+mod bias_variance;
 mod decoding_cost;
 mod gradient_by_depth;
 mod gradient_by_lag;
 mod growth;
 mod importance;
+mod joint;
+mod overfitting;
 mod pass_cost;
 mod position_probe;
 mod repeat;
@@ -47,6 +50,9 @@ pub static MEASUREMENTS: &[MeasurementEntry] = &[
     step_time::ENTRY,
     pass_cost::ENTRY,
     decoding_cost::ENTRY,
+    bias_variance::ENTRY,
+    joint::ENTRY,
+    overfitting::ENTRY,
 ];
 
 /// The measurement of that name.

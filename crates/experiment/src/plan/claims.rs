@@ -37,8 +37,13 @@ fn check_part(part: &Part, tasks: &[TaskCheck]) -> Result<(), String> {
     let task = find(part.task(), tasks)?;
     check_regimes(part.at(), task)?;
     match part {
-        Part::SolveRate { .. } => check_metric(TEST, "solved", task),
-        Part::Difference { metric, split, budgets, .. } => {
+        Part::SolveRate { metric, .. } => check_metric(TEST, metric, task),
+        Part::Difference { metric, split, budgets, against_task, against_at, .. } => {
+            let right = against_task.as_ref().map_or(Ok(task), |label| find(label, tasks))?;
+            check_metric(split, metric, right)?;
+            let elsewhere = against_at.iter().map(|(key, value)| (key.clone(), vec![value.clone()]));
+            check_places(&elsewhere.collect(), right)
+                .map_err(|message| message.replace("`at`", "`against-at`"))?;
             if budgets.is_empty() {
                 check_metric(split, metric, task)?;
             }

@@ -4,6 +4,8 @@
 //! batch 16 and 3 to 267 positions. They hold to within a factor of two: good for planning, and for refusing what is far
 //! too large. What a run did cost stands in `timing.csv`.
 
+use models::Reads;
+
 use crate::facts::Facts;
 use crate::measurements::StepCost;
 
@@ -24,6 +26,8 @@ const ATTENTION: Family = Family { update_seconds: 2e-3, training: 9e9, evaluati
 
 /// Seconds in which a counting model counts a million characters.
 const COUNTING_SECONDS: f64 = 0.5;
+/// Seconds in which a model fits all examples of a small training set.
+const TRAINING_SET_SECONDS: f64 = 0.05;
 /// Positions a second at which a counting model looks up its answer.
 const COUNTING_POSITIONS_A_SECOND: f64 = 1e6;
 /// A backward pass computes two products for each one of the forward pass.
@@ -37,6 +41,8 @@ pub(crate) struct Work<'a> {
     pub(crate) attends: bool,
     /// Whether it trains at all.
     pub(crate) trains: bool,
+    /// What it reads.
+    pub(crate) reads: Reads,
     /// Parameters of its body, if a number was asked for.
     pub(crate) body_parameters: Option<usize>,
     /// Width of embedding and read-out.
@@ -53,7 +59,9 @@ impl Work<'_> {
         let (validation, test) = (facts.validation_positions as f64, facts.test_positions as f64);
         if !self.trains {
             // A fit is one validation and no update.
-            let validation = COUNTING_SECONDS + validation / COUNTING_POSITIONS_A_SECOND;
+            let counting =
+                if self.reads == Reads::TrainingSet { TRAINING_SET_SECONDS } else { COUNTING_SECONDS };
+            let validation = counting + validation / COUNTING_POSITIONS_A_SECOND;
             return StepCost { update: 0.0, validation, test: test / COUNTING_POSITIONS_A_SECOND };
         }
         let family = if self.attends { ATTENTION } else { RECURRENT };
@@ -87,6 +95,7 @@ mod tests {
             facts: &facts,
             attends: false,
             trains: true,
+            reads: Reads::OneSequence,
             body_parameters: Some(9600),
             width: 32,
             batch: 16,
@@ -100,5 +109,7 @@ mod tests {
         assert!((transformer.cost().update - expected).abs() < 1e-12);
         let counting = Work { trains: false, ..transformer };
         assert_eq!(counting.cost().update, 0.0);
+        let at_once = Work { reads: Reads::TrainingSet, ..counting };
+        assert!(at_once.cost().validation < counting.cost().validation);
     }
 }

@@ -140,7 +140,7 @@ pub(super) fn corpus(definition: &mut Definition, file: &Path) -> Result<(), Exp
     let mut replaced = false;
     for task in &mut definition.tasks {
         let Some(entry) = data::task(&task.name) else { continue };
-        if (entry.corpus)(&crate::settings::table(&task.settings)).is_some() {
+        if !(entry.corpora)(&crate::settings::table(&task.settings)).is_empty() {
             task.settings.insert("corpus".to_owned(), format!("file:{}", file.display()).into());
             replaced = true;
         }

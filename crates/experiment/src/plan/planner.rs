@@ -223,11 +223,16 @@ impl<'a> Planner<'a> {
         fixed: &Settings,
         task: &str,
     ) -> Result<Corpus, ExperimentError> {
-        let Some(name) = (entry.corpus)(&table(fixed)) else { return Ok(Corpus::None) };
+        let names = (entry.corpora)(&table(fixed));
         let corpora = &self.workspace.corpora;
-        match corpora.locate(&name).and_then(|_| corpora.digest(&name)) {
-            Ok(digest) => {
-                self.corpora.insert(name, digest.clone());
+        let located = names.iter().try_for_each(|name| corpora.locate(name).map(|_| ()));
+        match located.and_then(|()| corpora.digest_of_all(&names)) {
+            Ok(None) => Ok(Corpus::None),
+            Ok(Some(digest)) => {
+                for name in names {
+                    let of_one = corpora.digest(&name).map_err(|error| self.wrong(error.to_string()))?;
+                    self.corpora.insert(name, of_one);
+                }
                 Ok(Corpus::Digest(digest))
             }
             Err(error @ (DataError::MissingCorpus { .. } | DataError::DamagedCorpus { .. })) => {
@@ -333,9 +338,9 @@ impl<'a> Planner<'a> {
                 let found = built.iter().find(|(other, _, _)| other == added).or(built.first());
                 let (_, _, facts) = found.expect("a task has at least one setting");
                 let (batch, width) = (task.batch, definition.width);
-                let (attends, trains, body_parameters) =
-                    (model.entry.attends, model.trains, cell.size.body_parameters);
-                estimate::Work { facts, attends, trains, body_parameters, width, batch }.cost()
+                let models::ModelEntry { attends, reads, .. } = *model.entry;
+                let (trains, body_parameters) = (model.trains, cell.size.body_parameters);
+                estimate::Work { facts, attends, trains, reads, body_parameters, width, batch }.cost()
             };
             let seconds = (measurement.seconds)(&cell.measurement.settings, &cost);
             cell.seed = 0;

@@ -1,0 +1,176 @@
+//! A finite training set as the classifiers that fit it whole see it: one example a sequence, one class an example.
+//!
+//! The class is asked for at the one supervised position of each sequence. What precedes it is either symbols, of which the
+//! order may matter, or a single position of features, of which some may be missing (`NaN`).
+
+use sequence::{Batch, Column, Dataset, InputKind, Inputs, LearnError, LossKind, Predictions, Targets};
+
+/// The labelled examples of a task.
+pub(crate) struct Examples {
+    /// What each example is.
+    pub(crate) inputs: ExampleInputs,
+    /// The class of each.
+    pub(crate) labels: Vec<usize>,
+    /// How many classes there are.
+    pub(crate) classes: usize,
+}
+
+/// What is known of each example.
+pub(crate) enum ExampleInputs {
+    /// Symbols in order.
+    Symbols(Vec<Vec<u32>>),
+    /// A row of values and what its columns hold.
+    Rows(Rows),
+}
+
+/// Rows of values, row-major.
+pub(crate) struct Rows {
+    /// What each column holds.
+    pub(crate) columns: Vec<Column>,
+    /// The values, `[examples, columns]`; a missing one is `NaN`.
+    pub(crate) values: Vec<f64>,
+}
+
+impl Rows {
+    /// Each example.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &[f64]> + Clone {
+        self.values.chunks_exact(self.columns.len().max(1))
+    }
+}
+
+impl Examples {
+    /// The training set of a classification task.
+    ///
+    /// # Errors
+    /// When the task asks for values, has no finite training set, or asks for more than one class a sequence.
+    pub(crate) fn of(data: &Dataset, model: &'static str) -> Result<Self, LearnError> {
+        let unsuitable = |reason: &str| LearnError::Unsuitable { model, reason: reason.to_owned() };
+        let interface = data.interface();
+        if interface.loss != LossKind::CrossEntropy {
+            return Err(unsuitable("it chooses between classes, and this task asks for a value"));
+        }
+        let batches = data.training_set().ok_or_else(|| {
+            unsuitable("it fits all examples at once, and this task is an endless stream of them")
+        })?;
+        let one_answer = |batch: &Batch| batch.supervised() == batch.size;
+        if !batches.iter().all(one_answer) {
+            return Err(unsuitable("it answers once a sequence, and this task asks more often"));
+        }
+        if matches!(interface.inputs, InputKind::Features { .. })
+            && batches.iter().any(|batch| batch.time != 1)
+        {
+            return Err(unsuitable(
+                "it reads one row of features an example, and this task has sequences of them",
+            ));
+        }
+        let labels = batches.iter().flat_map(labels).collect();
+        let inputs = match interface.inputs {
+            InputKind::Tokens { .. } => ExampleInputs::Symbols(batches.iter().flat_map(symbols).collect()),
+            InputKind::Features { .. } => ExampleInputs::Rows(Rows {
+                columns: data.columns(),
+                values: batches.iter().flat_map(values).collect(),
+            }),
+            InputKind::Conditioned { .. } => {
+                return Err(unsuitable("it reads one sequence, and this task has two"));
+            }
+        };
+        Ok(Self { inputs, labels, classes: interface.outputs })
+    }
+
+    /// How many examples each class has.
+    pub(crate) fn class_counts(&self) -> Vec<usize> {
+        let mut counts = vec![0; self.classes];
+        for &label in &self.labels {
+            counts[label] += 1;
+        }
+        counts
+    }
+}
+
+/// The class asked for in each sequence.
+fn labels(batch: &Batch) -> Vec<usize> {
+    let Targets::Classes(classes) = &batch.targets else { return Vec::new() };
+    let supervised = classes.iter().zip(&batch.loss_mask).filter(|(_, counts)| **counts);
+    supervised.map(|(&class, _)| class as usize).collect()
+}
+
+/// The symbols of each sequence, padding left out.
+pub(crate) fn symbols(batch: &Batch) -> Vec<Vec<u32>> {
+    let Inputs::Tokens(tokens) = &batch.inputs else { return Vec::new() };
+    let sequence = |(row, &length): (usize, &usize)| tokens[row * batch.time..][..length].to_vec();
+    batch.lengths.iter().enumerate().map(sequence).collect()
+}
+
+/// The features of a batch in double precision.
+pub(crate) fn values(batch: &Batch) -> Vec<f64> {
+    let Inputs::Features { values, .. } = &batch.inputs else { return Vec::new() };
+    values.iter().copied().map(f64::from).collect()
+}
+
+/// Predictions that say `answer(row)`, natural log-probabilities of the classes, at every position of a row.
+#[expect(clippy::cast_possible_truncation, reason = "predictions are f32")]
+pub(crate) fn predictions(
+    batch: &Batch,
+    classes: usize,
+    mut answer: impl FnMut(usize) -> Vec<f64>,
+) -> Predictions {
+    let mut values = Vec::with_capacity(batch.size * batch.time * classes);
+    for row in 0..batch.size {
+        let log_probabilities: Vec<f32> = answer(row).into_iter().map(|value| value as f32).collect();
+        for _ in 0..batch.time {
+            values.extend_from_slice(&log_probabilities);
+        }
+    }
+    Predictions { outputs: classes, values }
+}
+
+/// Log-probabilities from values that are each a constant too large: x - ln sum e^x.
+pub(crate) fn log_normalised(mut values: Vec<f64>) -> Vec<f64> {
+    let largest = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let sum: f64 = values.iter().map(|value| (value - largest).exp()).sum();
+    let constant = largest + sum.ln();
+    for value in &mut values {
+        *value -= constant;
+    }
+    values
+}
+
+/// Checks a share of the second of two classes, 0 standing for that of the training set.
+///
+/// # Errors
+/// When it is no share.
+pub(crate) fn check_prior(model: &'static str, prior: f64) -> Result<(), LearnError> {
+    if (0.0..1.0).contains(&prior) {
+        return Ok(());
+    }
+    Err(LearnError::Setting {
+        model,
+        reason: format!("`prior` is {prior}, it must be 0 or more and less than 1"),
+    })
+}
+
+/// Bytes of a training set and of what is counted of it, at most.
+pub(crate) fn bytes(data: &Dataset) -> u64 {
+    let of_batch = |batch: &Batch| match &batch.inputs {
+        // A symbol, its n-grams with their values, and for each of them an entry of the dictionary and weights.
+        Inputs::Tokens(tokens) => 200 * tokens.len(),
+        Inputs::Features { values, .. } => 40 * values.len(),
+    };
+    data.training_set().iter().flatten().map(of_batch).sum::<usize>() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn log_probabilities_sum_to_one_whatever_their_size() {
+        for values in [vec![0.0, 1.0], vec![-1e5, -1e5 + 1.0], vec![1e5, 1e5 + 1.0]] {
+            let normalised = log_normalised(values);
+            // By hand: 1 / (1 + e) and e / (1 + e).
+            assert!((normalised[0].exp() - 0.268_941_421_369_995_1).abs() < 1e-9, "{normalised:?}");
+            assert!((normalised[1].exp() - 0.731_058_578_630_004_9).abs() < 1e-9, "{normalised:?}");
+        }
+        assert_eq!(log_normalised(vec![f64::NEG_INFINITY, 0.0]), [f64::NEG_INFINITY, 0.0]);
+    }
+}
