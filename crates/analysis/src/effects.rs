@@ -274,7 +274,8 @@ fn difference(
     };
     let left = best_on_validation(tables, task, metric, group, place)?;
     let right_task = against_task.as_ref().unwrap_or(task);
-    let mut right_place = place.clone();
+    // Settings of one task say nothing of another.
+    let mut right_place = if against_task.is_some() { Place::new() } else { place.clone() };
     for (key, value) in against_at {
         right_place.retain(|(other, _)| other != key);
         right_place.push((key.clone(), record::plain(value)));

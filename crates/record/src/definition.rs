@@ -425,7 +425,8 @@ pub enum Part {
         /// The task at which the right is read, if it is another one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         against_task: Option<String>,
-        /// Where the right is read, if elsewhere than the left: settings that take the place of those in `at`.
+        /// Where the right is read, if elsewhere than the left: settings that take the place of those in `at`, and at another
+        /// task all of them.
         #[serde(default, skip_serializing_if = "std::collections::BTreeMap::is_empty")]
         against_at: std::collections::BTreeMap<String, Value>,
         /// Budgets at which both are read; each is a regime. Empty means the end of training.

@@ -34,9 +34,17 @@ pub fn is_description(metric: &str) -> bool {
         "overfitting-detected",
     ]
     .contains(&metric)
-        || ["log10-", "auroc", "exponent-of-", "doubling-of-", "share-of-", "update-size"]
-            .iter()
-            .any(|prefix| metric.starts_with(prefix))
+        || [
+            "log10-",
+            "auroc",
+            "overfitting-detected",
+            "exponent-of-",
+            "doubling-of-",
+            "share-of-",
+            "update-size",
+        ]
+        .iter()
+        .any(|prefix| metric.starts_with(prefix))
 }
 
 /// Whether more of a metric is better; of losses, errors and costs it is not.

@@ -230,6 +230,15 @@ impl Scores<'_> {
             "bias-squared" => ("bias squared", "less is better"),
             "bias-share" => ("bias squared over bias squared and variance", "1 is bias alone"),
             "expected-error" => ("bias squared, variance and noise together", "less is better"),
+            "gap-at-best" => {
+                ("validation less training loss, at the best validation score", "less is better")
+            }
+            "gap-at-end" => ("validation less training loss, at the end", "less is better"),
+            "gap-at-matched-loss" => {
+                ("validation less training loss, where a training loss is first reached", "less is better")
+            }
+            "overfitting-detected" => ("runs in which the loss shows overfitting", "1 is all"),
+            "overfitting-detected-by-error" => ("runs in which the error shows overfitting", "1 is all"),
             "error-over-training-error" => ("test error over training error", "1 is none of it overfitted"),
             other if is_description(other) => return description(other),
             other if larger_is_better(other) => (other, "more is better"),

@@ -97,18 +97,15 @@ fn has_accuracy(facts: &Facts) -> bool {
 
 fn yields(settings: &Settings, facts: &Facts) -> Vec<Yielded> {
     let config: Config = parse(settings).unwrap_or_default();
-    let mut fit = vec![GAP_AT_BEST, GAP_AT_END, BEST, LAST, TRAINING, ONSET];
-    let mut test = vec![DETECTED];
+    let mut test = vec![GAP_AT_BEST, GAP_AT_END, BEST, LAST, TRAINING, ONSET, DETECTED];
     if config.matched > 0.0 {
-        fit.push(GAP_AT_MATCHED);
+        test.push(GAP_AT_MATCHED);
     }
     if has_accuracy(facts) {
-        fit.extend([ERROR_GAP, ONSET_BY_ERROR]);
-        test.push(DETECTED_BY_ERROR);
+        test.extend([ERROR_GAP, ONSET_BY_ERROR, DETECTED_BY_ERROR]);
     }
-    fit.extend(["body-parameters", "total-parameters"]);
-    let mut all: Vec<Yielded> = fit.into_iter().map(|metric| Yielded::new(FIT, metric)).collect();
-    all.extend(test.into_iter().map(|metric| Yielded::new(TEST, metric)));
+    let mut all: Vec<Yielded> = test.into_iter().map(|metric| Yielded::new(TEST, metric)).collect();
+    all.extend(["body-parameters", "total-parameters"].map(|metric| Yielded::new(FIT, metric)));
     for metric in &facts.metrics {
         all.push(Yielded::new(VALIDATION, *metric));
         all.extend(facts.test_sets.iter().map(|set| Yielded::new(set, *metric)));
@@ -158,20 +155,20 @@ fn run(context: &CellContext) -> Result<Yield, ExperimentError> {
     let gap = |look: &Look| look.validation[0] - look.training[0];
     let best = looks.iter().min_by(|a, b| a.validation[0].total_cmp(&b.validation[0]));
     if let (Some(best), Some(last)) = (best, looks.last()) {
-        rows.push(row(&none, FIT, GAP_AT_BEST, outcome, gap(best)));
-        rows.push(row(&none, FIT, GAP_AT_END, outcome, gap(last)));
-        rows.push(row(&none, FIT, BEST, outcome, best.validation[0]));
-        rows.push(row(&none, FIT, LAST, outcome, last.validation[0]));
-        rows.push(row(&none, FIT, TRAINING, outcome, last.training[0]));
+        rows.push(row(&none, TEST, GAP_AT_BEST, outcome, gap(best)));
+        rows.push(row(&none, TEST, GAP_AT_END, outcome, gap(last)));
+        rows.push(row(&none, TEST, BEST, outcome, best.validation[0]));
+        rows.push(row(&none, TEST, LAST, outcome, last.validation[0]));
+        rows.push(row(&none, TEST, TRAINING, outcome, last.training[0]));
         if config.matched > 0.0 {
             rows.push(match looks.iter().find(|look| look.training[0] <= config.matched) {
-                Some(look) => row(&none, FIT, GAP_AT_MATCHED, outcome, gap(look)),
-                None => row(&none, FIT, GAP_AT_MATCHED, Outcome::NotAttempted, f64::NAN),
+                Some(look) => row(&none, TEST, GAP_AT_MATCHED, outcome, gap(look)),
+                None => row(&none, TEST, GAP_AT_MATCHED, Outcome::NotAttempted, f64::NAN),
             });
         }
         let mut detectors = vec![(0, DETECTED, ONSET)];
         if !last.validation[1].is_nan() {
-            rows.push(row(&none, FIT, ERROR_GAP, outcome, last.validation[1] - last.training[1]));
+            rows.push(row(&none, TEST, ERROR_GAP, outcome, last.validation[1] - last.training[1]));
             detectors.push((1, DETECTED_BY_ERROR, ONSET_BY_ERROR));
         }
         for (which, detected, onset) in detectors {
@@ -179,7 +176,7 @@ fn run(context: &CellContext) -> Result<Yield, ExperimentError> {
             rows.push(row(&none, TEST, detected, outcome, f64::from(u8::from(found.is_some()))));
             // A run in which nothing is detected would take longer than it lasted.
             let ending = if found.is_some() { outcome } else { Outcome::NotSolved };
-            rows.push(row(&none, FIT, onset, ending, found.unwrap_or(config.updates as f64)));
+            rows.push(row(&none, TEST, onset, ending, found.unwrap_or(config.updates as f64)));
         }
     }
     for score in scores(task.as_ref(), fit.predictor.as_ref(), &unseen) {

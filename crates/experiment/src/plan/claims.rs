@@ -41,9 +41,9 @@ fn check_part(part: &Part, tasks: &[TaskCheck]) -> Result<(), String> {
         Part::Difference { metric, split, budgets, against_task, against_at, .. } => {
             let right = against_task.as_ref().map_or(Ok(task), |label| find(label, tasks))?;
             check_metric(split, metric, right)?;
-            let elsewhere = against_at.iter().map(|(key, value)| (key.clone(), vec![value.clone()]));
-            check_places(&elsewhere.collect(), right)
-                .map_err(|message| message.replace("`at`", "`against-at`"))?;
+            let mut places = if against_task.is_some() { BTreeMap::new() } else { part.at().clone() };
+            places.extend(against_at.iter().map(|(key, value)| (key.clone(), vec![value.clone()])));
+            check_regimes(&places, right).map_err(|message| message.replace("`at`", "`against-at`"))?;
             if budgets.is_empty() {
                 check_metric(split, metric, task)?;
             }
