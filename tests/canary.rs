@@ -35,7 +35,7 @@ fn workspace() -> Workspace {
         state: nowhere(),
         pytorch_steps: nowhere(),
         corpora: corpora(),
-        claims: Register { claims: Vec::new() },
+        claims: Register::default(),
         code: Code { version: String::new(), revision: String::new(), dirty: false },
         host: Host {
             processor: String::new(),

@@ -462,3 +462,42 @@ fn the_schema_knows_the_keys_that_the_parser_knows() {
         assert_eq!(known, expected, "{place}");
     }
 }
+
+/// The definition that `experiments/README.md` shows, over a file as somebody has it.
+#[test]
+fn the_definition_for_ones_own_data_runs_as_it_is_shown() {
+    let readme = std::fs::read_to_string(support::root().join("experiments/README.md")).unwrap();
+    let shown = readme.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+    let project = Project::new();
+    std::fs::write(project.path("experiments/my-spam.toml"), shown).unwrap();
+    let message = |number: usize| match number % 3 {
+        0 => format!("win prize {number} now\tspam\n"),
+        _ => format!("see you at {number}, \"ok\"?\tham\n"),
+    };
+    let messages: String = (0..1200).map(message).collect();
+    std::fs::write(project.path("spam.tsv"), format!("message\tlabel\n{messages}")).unwrap();
+    succeed(&project, &["run", "my-spam"]);
+    let card = std::fs::read_to_string(project.path("results/my-spam/README.md")).unwrap();
+    assert!(
+        card.contains("figures/accuracy.svg")
+            && project.path("results/my-spam/figures/accuracy.svg").exists(),
+        "{card}"
+    );
+    let table = std::fs::read_to_string(project.path("results/my-spam/runs.csv")).unwrap();
+    let accuracies = table.lines().filter(|line| line.contains(",test,accuracy,ok,")).collect::<Vec<_>>();
+    // Two models, three training sizes and ten folds; every message has a word that tells its class.
+    assert_eq!(accuracies.len(), 60);
+    assert!(
+        accuracies.iter().filter(|line| line.contains("examples=800")).all(|line| line.contains(",ok,1,")),
+        "{table}"
+    );
+    // A file that is cut short names its line.
+    std::fs::write(project.path("spam.tsv"), "message\tlabel\nhello\n").unwrap();
+    let ended = project.seqlab(&["run", "my-spam"]);
+    assert_eq!(ended.code, Some(2));
+    assert!(
+        ended.errors.contains("spam.tsv, line 2: 1 values where the header has 2 columns"),
+        "{}",
+        ended.errors
+    );
+}

@@ -228,10 +228,11 @@ fn figure() -> Value {
         &json!({
             "name": text("File name without `.svg`."),
             "title": text("Title."),
-            "kind": choice("What is drawn.", ["line", "dots", "curve"]),
+            "kind": choice("What is drawn.", ["line", "dots", "curve", "models"]),
             "task": text("Label of the task."),
             "metric": text("Metric."),
-            "x": text("Setting on the horizontal axis, `updates` for a course of training, or `split`."),
+            "metrics": texts("More metrics, each a line of its own; where models are side by side."),
+            "x": text("Setting on the horizontal axis, `updates` for a course of training, `split`, or `models`."),
             "models": texts("Labels of the models; all if empty."),
             "at": { "description": "Other settings held fixed.", "type": "object" },
             "x-label": text("Label of the horizontal axis, with unit."),

@@ -39,7 +39,7 @@ version = 1
 rule = "r"
 prediction = "supported"
 informed-by = "none"
-answer = "{1/1/percent} at {1/1/regime}, {9/9/nothing}"
+answer = "{1/1/percent} at {1/1/regime}, {1/9/left}"
 "#;
 
 fn judged(rest: &str, tables: &Tables) -> ClaimVerdict {
@@ -91,7 +91,7 @@ fn all_seeds_support_and_none_refute() {
     let part = format!("{CLAIM}{SOLVE}");
     let verdict = judged(&part, &runs(&[solved("a", 10, 10), solved("a", 100, 10)]));
     assert_eq!(verdict.ending, Ending::Supported);
-    assert_eq!(verdict.answer, "100% at lag=10, {9/9/nothing}");
+    assert_eq!(verdict.answer, "100% at lag=10, {1/9/left}");
     let verdict = judged(&part, &runs(&[solved("a", 10, 0), solved("a", 100, 0)]));
     assert_eq!(verdict.ending, Ending::Refuted);
 }

@@ -73,7 +73,7 @@ pub(crate) fn workspace(folder: &Path) -> Workspace {
         state: folder.join(".seqlab"),
         pytorch_steps: folder.join("pytorch-steps.csv"),
         corpora: Corpora { search: Vec::new(), cache: folder.join("data") },
-        claims: Register { claims: vec![claim] },
+        claims: Register { claims: vec![claim], tables: Vec::new() },
         code: Code { version: "0.1.0".to_owned(), revision: "abc".to_owned(), dirty: false },
         host: Host {
             processor: "test".to_owned(),

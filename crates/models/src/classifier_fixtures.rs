@@ -17,7 +17,7 @@ use crate::{Size, model};
 
 /// A fixture as a task: what is learnt is its training set, what is answered its test examples.
 struct Case {
-    columns: Option<Vec<Column>>,
+    columns: Vec<Column>,
     training: Batch,
     classes: usize,
 }
@@ -107,7 +107,7 @@ impl Task for Case {
         Some(vec![self.training.clone()])
     }
     fn columns(&self) -> Option<Vec<Column>> {
-        self.columns.clone()
+        Some(self.columns.clone())
     }
 }
 
@@ -122,18 +122,23 @@ impl Stopwatch for NoClock {
     }
 }
 
+/// What the columns of a case hold: three of categories, four of real numbers, or none where it has symbols.
+fn columns_of(case: &Value) -> Vec<Column> {
+    if case.get("categorical").is_some() {
+        vec![Column::Category { levels: 4 }; 3]
+    } else if case.get("gaussian").is_some() {
+        vec![Column::Real; 4]
+    } else {
+        Vec::new()
+    }
+}
+
 /// What a model answers for the test examples of a fixture, at the last position of each.
 fn answers(name: &str, settings: &Value, case: &Value) -> Vec<f32> {
     let labels: Vec<u32> = serde_json::from_value(case["labels"].clone()).unwrap();
     let classes = *labels.iter().max().unwrap() as usize + 1;
-    // Categories are stored as rows of three, real numbers flat, four a row, and symbols as lists of any length.
-    let (width, columns) = if case.get("categorical").is_some() {
-        (3, Some(vec![Column::Category { levels: 4 }; 3]))
-    } else if case.get("gaussian").is_some() {
-        (4, Some(vec![Column::Real; 4]))
-    } else {
-        (0, None)
-    };
+    let columns = columns_of(case);
+    let width = columns.len();
     let task = Case { columns, training: batch(&case["training"], &labels, width), classes };
     let size = Size { width: 8, body_parameters: None };
     let learner = (model(name).unwrap().build)(settings, &TrainingConfig::default(), &size).unwrap();
@@ -201,19 +206,13 @@ fn naive_bayes_is_that_of_scikit_learn_to_eight_places() {
                 .map(|entry| entry.as_f64().unwrap())
                 .collect()
         };
-        let inputs = |value: &Value| {
-            if case.get("categorical").is_some() {
-                ExampleInputs::Rows(Rows {
-                    columns: vec![Column::Category { levels: 4 }; 3],
-                    values: flat(value),
-                })
-            } else if case.get("gaussian").is_some() {
-                ExampleInputs::Rows(Rows { columns: vec![Column::Real; 4], values: flat(value) })
-            } else {
-                ExampleInputs::Symbols(serde_json::from_value(value.clone()).unwrap())
-            }
+        let columns = columns_of(case);
+        let inputs = |value: &Value| match columns.len() {
+            0 => ExampleInputs::Symbols(serde_json::from_value(value.clone()).unwrap()),
+            width => ExampleInputs::Rows(Rows { width, values: flat(value) }),
         };
-        let examples = Examples { inputs: inputs(&case["training"]), labels, classes };
+        let examples =
+            Examples { inputs: inputs(&case["training"]), columns: columns.clone(), labels, classes };
         for expected in ["multinomial", "bernoulli", "categorical", "gaussian"] {
             let Some(theirs) = case.get(expected) else { continue };
             let theirs: Vec<f64> = serde_json::from_value(theirs.clone()).unwrap();

@@ -9,6 +9,8 @@ use sequence::{Batch, Column, Dataset, InputKind, Inputs, LearnError, LossKind, 
 pub(crate) struct Examples {
     /// What each example is.
     pub(crate) inputs: ExampleInputs,
+    /// What the columns of rows hold; none of symbols.
+    pub(crate) columns: Vec<Column>,
     /// The class of each.
     pub(crate) labels: Vec<usize>,
     /// How many classes there are.
@@ -19,22 +21,22 @@ pub(crate) struct Examples {
 pub(crate) enum ExampleInputs {
     /// Symbols in order.
     Symbols(Vec<Vec<u32>>),
-    /// A row of values and what its columns hold.
+    /// A row of values.
     Rows(Rows),
 }
 
 /// Rows of values, row-major.
 pub(crate) struct Rows {
-    /// What each column holds.
-    pub(crate) columns: Vec<Column>,
-    /// The values, `[examples, columns]`; a missing one is `NaN`.
+    /// Values a row.
+    pub(crate) width: usize,
+    /// The values, `[examples, width]`; a missing one is `NaN`.
     pub(crate) values: Vec<f64>,
 }
 
 impl Rows {
     /// Each example.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &[f64]> + Clone {
-        self.values.chunks_exact(self.columns.len().max(1))
+        self.values.chunks_exact(self.width.max(1))
     }
 }
 
@@ -66,15 +68,14 @@ impl Examples {
         let labels = batches.iter().flat_map(labels).collect();
         let inputs = match interface.inputs {
             InputKind::Tokens { .. } => ExampleInputs::Symbols(batches.iter().flat_map(symbols).collect()),
-            InputKind::Features { .. } => ExampleInputs::Rows(Rows {
-                columns: data.columns(),
-                values: batches.iter().flat_map(values).collect(),
-            }),
+            InputKind::Features { width } => {
+                ExampleInputs::Rows(Rows { width, values: batches.iter().flat_map(values).collect() })
+            }
             InputKind::Conditioned { .. } => {
                 return Err(unsuitable("it reads one sequence, and this task has two"));
             }
         };
-        Ok(Self { inputs, labels, classes: interface.outputs })
+        Ok(Self { inputs, columns: data.columns(), labels, classes: interface.outputs })
     }
 
     /// How many examples each class has.

@@ -79,7 +79,7 @@ struct GaussianDiscriminant {
 
 impl GaussianDiscriminant {
     fn maximise(&self, rows: &Rows, labels: &[usize], classes: usize) -> Normals {
-        let width = rows.columns.len();
+        let width = rows.width;
         let examples: Vec<(&[f64], usize)> = rows
             .iter()
             .zip(labels.iter().copied())
@@ -338,12 +338,12 @@ impl Learner for GaussianDiscriminant {
         let ExampleInputs::Rows(rows) = &examples.inputs else {
             return Err(unsuitable("it reads rows of real numbers, and this task has symbols"));
         };
-        if rows.columns.iter().any(|column| *column != Column::Real) {
+        if examples.columns.iter().any(|column| *column != Column::Real) {
             return Err(unsuitable("it reads real numbers, and this task has categories"));
         }
         let normals = self.maximise(rows, &examples.labels, examples.classes);
         // Each example meets the covariance once, where no value is missing.
-        let multiply_adds = (examples.labels.len() * rows.columns.len() * rows.columns.len()) as u64;
+        let multiply_adds = (examples.labels.len() * rows.width * rows.width) as u64;
         Ok(Fit { multiply_adds, ..fit_without_updates(Box::new(normals), data, run) })
     }
 
@@ -354,7 +354,7 @@ impl Learner for GaussianDiscriminant {
 
 impl Predictor for Normals {
     fn predict(&self, batch: &Batch) -> Predictions {
-        let rows = Rows { columns: vec![Column::Real; self.width], values: values(batch) };
+        let rows = Rows { width: self.width, values: values(batch) };
         let mut answers = self.log_probabilities(&rows).into_iter();
         predictions(batch, self.means.len(), |_| answers.next().unwrap_or_default())
     }
@@ -393,7 +393,7 @@ mod tests {
                 values.push(if random.below(3) == 0 { f64::NAN } else { value });
             }
         }
-        (Rows { columns: vec![Column::Real; COLUMNS], values }, labels)
+        (Rows { width: COLUMNS, values }, labels)
     }
 
     /// The log-likelihood of what is known, each class with its own share.
@@ -432,8 +432,7 @@ mod tests {
     fn of_complete_rows_one_step_finds_the_moments() {
         // By hand: class 0 at (0, 0) and (2, 2), class 1 at (4, 0) and (4, 2): means (1, 1) and (4, 1), shared covariance
         // [2 2; 2 4] / 4 of the four deviations (-1, -1), (1, 1), (0, -1), (0, 1).
-        let rows =
-            Rows { columns: vec![Column::Real; 2], values: vec![0.0, 0.0, 2.0, 2.0, 4.0, 0.0, 4.0, 2.0] };
+        let rows = Rows { width: 2, values: vec![0.0, 0.0, 2.0, 2.0, 4.0, 0.0, 4.0, 2.0] };
         let config = GaussianDiscriminantConfig { ridge: 1e-15, ..GaussianDiscriminantConfig::default() };
         let normals = GaussianDiscriminant { config }.maximise(&rows, &[0, 0, 1, 1], 2);
         assert_eq!(normals.means, [[1.0, 1.0], [4.0, 1.0]]);

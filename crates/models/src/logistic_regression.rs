@@ -124,7 +124,7 @@ impl LogisticRegression {
                 (Features::Bag(bag), rows, width)
             }
             ExampleInputs::Rows(rows) => {
-                let scales = Scales::of(rows, missing);
+                let scales = Scales::of(rows, &examples.columns, missing);
                 let width = scales.width();
                 let design = scales.rows(rows);
                 (Features::Columns(scales), design, width)
@@ -318,7 +318,7 @@ enum Scale {
 }
 
 impl Scales {
-    fn of(rows: &Rows, missing: Missing) -> Self {
+    fn of(rows: &Rows, columns: &[Column], missing: Missing) -> Self {
         let scale = |(index, column): (usize, &Column)| match *column {
             Column::Category { levels } => Scale::Category { levels },
             Column::Real => {
@@ -335,7 +335,7 @@ impl Scales {
                 Scale::Real { filled, mean, deviation }
             }
         };
-        let columns = rows.columns.iter().enumerate().map(scale).collect();
+        let columns = columns.iter().enumerate().map(scale).collect();
         Self { columns, indicators: missing == Missing::Indicator }
     }
 
@@ -437,8 +437,7 @@ impl Predictor for Fitted {
         let rows = match &self.features {
             Features::Bag(bag) => bag.rows(&symbols(batch)),
             Features::Columns(scales) => {
-                let columns = vec![Column::Real; scales.columns.len()];
-                scales.rows(&Rows { columns, values: values(batch) })
+                scales.rows(&Rows { width: scales.columns.len(), values: values(batch) })
             }
         };
         let mut answers = self.log_probabilities(&rows).into_iter();
@@ -503,14 +502,15 @@ mod tests {
     }
 
     fn rows(values: &[f64]) -> Rows {
-        Rows { columns: vec![Column::Real, Column::Category { levels: 2 }], values: values.to_vec() }
+        Rows { width: 2, values: values.to_vec() }
     }
 
     #[test]
     fn missing_values_are_filled_in_as_asked() {
         let training = rows(&[1.0, 0.0, 3.0, 1.0, f64::NAN, f64::NAN]);
         let features = |missing| -> Vec<Vec<(usize, f64)>> {
-            let design = Scales::of(&training, missing).rows(&training);
+            let columns = [Column::Real, Column::Category { levels: 2 }];
+            let design = Scales::of(&training, &columns, missing).rows(&training);
             (0..3).map(|row| design.row(row).collect()).collect()
         };
         // By hand: 1, 3 and the mean 2 have mean 2 and variance 2/3; the mean itself becomes 0, which a sparse row leaves out.
@@ -537,6 +537,7 @@ mod tests {
         };
         let examples = Examples {
             inputs: ExampleInputs::Rows(rows(&[f64::NAN, 0.0, 3.0, f64::NAN])),
+            columns: vec![Column::Real, Column::Category { levels: 2 }],
             labels: vec![0, 1],
             classes: 2,
         };
@@ -548,6 +549,7 @@ mod tests {
     fn a_moved_intercept_changes_the_odds_by_as_much() {
         let examples = Examples {
             inputs: ExampleInputs::Symbols(vec![vec![1], vec![2], vec![1, 2], vec![2]]),
+            columns: Vec::new(),
             labels: vec![0, 1, 0, 1],
             classes: 2,
         };

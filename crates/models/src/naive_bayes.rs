@@ -123,11 +123,11 @@ impl NaiveBayes {
                 (Likelihood::Bag { bag, weights }, additions)
             }
             ExampleInputs::Rows(rows) => {
-                let columns = (0..rows.columns.len()).map(|column| {
+                let columns = examples.columns.iter().enumerate().map(|(column, holds)| {
                     let seen = rows.iter().map(|row| row[column]).zip(&examples.labels);
                     let seen =
                         seen.filter(|(value, _)| !value.is_nan()).map(|(value, &class)| (value, class));
-                    match rows.columns[column] {
+                    match *holds {
                         Column::Category { levels } => category(seen, levels, examples.classes, smoothing),
                         Column::Real => normal(seen, examples.classes),
                     }
@@ -370,11 +370,7 @@ impl Predictor for Counted {
         let inputs = match &self.likelihood {
             Likelihood::Bag { .. } => ExampleInputs::Symbols(symbols(batch)),
             Likelihood::Columns(columns) => {
-                // What the columns hold was needed to fit; to predict, their number is.
-                ExampleInputs::Rows(Rows {
-                    columns: vec![Column::Real; columns.len()],
-                    values: values(batch),
-                })
+                ExampleInputs::Rows(Rows { width: columns.len(), values: values(batch) })
             }
         };
         let mut answers = self.log_probabilities(&inputs).into_iter();
@@ -387,8 +383,7 @@ impl Predictor for Counted {
         else {
             return None;
         };
-        let inputs =
-            ExampleInputs::Rows(Rows { columns: vec![Column::Real; columns.len()], values: values(batch) });
+        let inputs = ExampleInputs::Rows(Rows { width: columns.len(), values: values(batch) });
         let of_class = |(joints, &class): (Vec<f64>, &u32)| joints[class as usize];
         Some(self.log_joints(&inputs).into_iter().zip(classes).map(of_class).collect())
     }
@@ -414,17 +409,19 @@ impl Predictor for Counted {
 mod tests {
     use super::*;
 
+    fn binary() -> Vec<Column> {
+        vec![Column::Category { levels: 2 }; 2]
+    }
+
     fn rows(values: &[f64]) -> ExampleInputs {
-        ExampleInputs::Rows(Rows {
-            columns: vec![Column::Category { levels: 2 }; 2],
-            values: values.to_vec(),
-        })
+        ExampleInputs::Rows(Rows { width: 2, values: values.to_vec() })
     }
 
     #[test]
     fn leaving_a_value_out_is_summing_over_it() {
         let examples = Examples {
             inputs: rows(&[0.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 1.0, 1.0]),
+            columns: binary(),
             labels: vec![0, 0, 1, 1, 1],
             classes: 2,
         };
@@ -445,7 +442,12 @@ mod tests {
 
     #[test]
     fn the_prior_may_be_replaced() {
-        let examples = Examples { inputs: rows(&[0.0, 1.0, 1.0, 0.0]), labels: vec![0, 1], classes: 2 };
+        let examples = Examples {
+            inputs: rows(&[0.0, 1.0, 1.0, 0.0]),
+            columns: binary(),
+            labels: vec![0, 1],
+            classes: 2,
+        };
         let config = NaiveBayesConfig { prior: 0.2, ..NaiveBayesConfig::default() };
         let answer =
             &NaiveBayes { config }.count(&examples).log_probabilities(&rows(&[f64::NAN, f64::NAN]))[0];

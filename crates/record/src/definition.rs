@@ -604,7 +604,11 @@ pub struct Figure {
     pub task: String,
     /// Metric.
     pub metric: String,
-    /// Setting on the horizontal axis, `updates` for a course of training, or `split` for `test@N`.
+    /// More metrics, each a line of its own; where models are side by side.
+    #[serde(default)]
+    pub metrics: Vec<String>,
+    /// Setting on the horizontal axis, `updates` for a course of training, `split` for `test@N`, or `models` where these are side
+    /// by side.
     pub x: String,
     /// Labels of the models; all if empty.
     #[serde(default)]
@@ -637,6 +641,8 @@ pub enum FigureKind {
     Dots,
     /// Course of training, with a 95% band.
     Curve,
+    /// Models side by side in the order named, a line a metric.
+    Models,
 }
 
 #[derive(Deserialize)]
@@ -866,6 +872,8 @@ impl Definition {
                     claim.id
                 ));
             }
+            check_answer(&claim.answer, claim.parts.len())
+                .map_err(|text| format!("claim `{}`, `answer`: {text}", claim.id))?;
             for part in &claim.parts {
                 let place = format!("claim `{}`, part `{}`", claim.id, part.name());
                 part.check_numbers().map_err(|text| format!("{place}: {text}"))?;
@@ -887,6 +895,43 @@ impl Definition {
         }
         Ok(())
     }
+}
+
+/// What an answer may say of a regime.
+const ANSWERS: [&str; 12] = [
+    "effect",
+    "interval",
+    "left",
+    "right",
+    "percent",
+    "percent-left",
+    "percent-right",
+    "percent-interval",
+    "model",
+    "against",
+    "regime",
+    "units",
+];
+
+/// Each `{part/regime/field}` of an answer, counted from 1, must name a part and a field.
+fn check_answer(answer: &str, parts: usize) -> Result<(), String> {
+    for placeholder in
+        answer.split('{').skip(1).filter_map(|after| after.split_once('}')).map(|(inside, _)| inside)
+    {
+        let mut path = placeholder.split('/');
+        let mut number = || path.next().and_then(|number| number.parse::<usize>().ok());
+        let (Some(part), Some(1..)) = (number(), number()) else {
+            return Err(format!(
+                "`{{{placeholder}}}` is not of the form {{part/regime/field}}, both counted from 1"
+            ));
+        };
+        if !(1..=parts).contains(&part) {
+            return Err(format!("`{{{placeholder}}}` names part {part}, and the claim has {parts}"));
+        }
+        known("field of an answer", path.next().unwrap_or_default(), &ANSWERS)
+            .map_err(|text| format!("`{{{placeholder}}}`: {text}"))?;
+    }
+    Ok(())
 }
 
 /// `Ok` if `name` is one of `names`; otherwise an error with the nearest.
@@ -1097,5 +1142,21 @@ rate = 0.5
             assert!(message.starts_with("experiments/x.toml: "), "{message}");
             assert!(message.contains(expected), "`{expected}` is not in: {message}");
         }
+    }
+
+    #[test]
+    fn an_answer_names_parts_and_fields() {
+        assert!(check_answer("{1/1/percent-left} of {2/3/against}, with {nothing", 2).is_ok());
+        let refusal = |answer: &str| check_answer(answer, 2).unwrap_err();
+        assert!(
+            refusal("{1/1/percnt-left}").contains("did you mean `percent-left`?"),
+            "{}",
+            refusal("{1/1/percnt-left}")
+        );
+        assert!(refusal("{3/1/left}").contains("names part 3, and the claim has 2"));
+        assert!(
+            refusal("{1/0/left}").contains("both counted from 1")
+                && refusal("{left}").contains("both counted from 1")
+        );
     }
 }

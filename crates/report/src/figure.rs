@@ -25,6 +25,7 @@ pub(crate) fn draw(
         FigureKind::Line => plot.lines(),
         FigureKind::Curve => plot.curves(),
         FigureKind::Dots => plot.dots(),
+        FigureKind::Models => plot.models(),
     }
 }
 
@@ -129,6 +130,44 @@ impl Plot<'_> {
         let ticks = distinct(places.iter().map(|place| place.0));
         let x = self.x_axis(&ticks, ticks.iter().map(|&value| (value, tick(value))).collect());
         Ok(Some(self.line_chart(x, series, &notes, crowded)))
+    }
+
+    /// Mean over seeds against the models, a line a metric.
+    fn models(&self) -> Result<Option<String>, ReportError> {
+        let Figure { task, metric, metrics, models, .. } = self.figure;
+        let kinds = self.tables.runs.kinds();
+        let rows =
+            kinds.filter(|row| row.task == *task && row.phase == EVALUATION && self.holds(&row.setting));
+        let settings = distinct(rows.map(|row| row.setting.as_str()));
+        self.refuse_mixture(&settings)?;
+        let Some(setting) = settings.first() else { return Ok(None) };
+        let (mut series, mut sizes) = (Vec::new(), Vec::new());
+        for (index, metric) in [metric].into_iter().chain(metrics).enumerate() {
+            let mut points = Vec::new();
+            for (place, model) in models.iter().enumerate() {
+                let query = Query { task, model, setting, phase: EVALUATION, split: "test", metric };
+                let sample = self.tables.sample(&query);
+                let Some(mean) = sample.mean() else { continue };
+                sizes.push(sample.seeds.len());
+                // A logarithm has no place for what is not positive.
+                if !self.figure.log_y || mean.value > 0.0 {
+                    let band = mean.interval.map(|interval| (interval.low, interval.high));
+                    points.push(Point { x: place as f64, y: mean.value, band });
+                }
+            }
+            let style = Style { colour: index, dash: index, marker: index, hollow: false };
+            if !points.is_empty() {
+                series.push(Series { label: metric.replace('-', " "), style: Some(style), points });
+            }
+        }
+        if series.is_empty() {
+            return Ok(None);
+        }
+        let ticks: Vec<(f64, String)> =
+            models.iter().enumerate().map(|(place, model)| (place as f64, model.clone())).collect();
+        let places: Vec<f64> = ticks.iter().map(|tick| tick.0).collect();
+        let x = self.x_axis(&places, ticks);
+        Ok(Some(self.line_chart(x, series, &[over_seeds(&sizes, "shaded")], false)))
     }
 
     /// Course of training.
@@ -309,7 +348,9 @@ impl Plot<'_> {
         };
         // A number where it is the same everywhere.
         let value = if first.y == last.y { format!(" {}", number(first.y)) } else { String::new() };
-        let label = format!("{name} (floor){value}");
+        // What cannot be surpassed is named so by its task.
+        let part = if name.starts_with("best") { "ceiling" } else { "floor" };
+        let label = format!("{name} ({part}){value}");
         Ok(Some(Series { label, style: None, points }))
     }
 

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use record::RecordError;
-use record::claims::Register;
+use record::claims::{Register, TaughtTable};
 use record::definition::{Definition, InformedBy, Prediction};
 use record::store::write_whole;
 use record::verdict::{ClaimVerdict, Ending};
@@ -18,7 +18,7 @@ use crate::{ReportError, template};
 const BEGIN: &str = "<!-- headline:begin -->";
 const END: &str = "<!-- headline:end -->";
 /// Claims of one experiment in the headline, at most.
-const HEADLINES: usize = 2;
+const HEADLINES: usize = 1;
 /// Figures in the headline, at most.
 const PICTURES: usize = 3;
 
@@ -105,6 +105,22 @@ struct Index {
     claims: Vec<JudgedClaim>,
     predictions: String,
     themes: Vec<Theme>,
+    tables: Vec<Taught>,
+}
+
+/// A table that people are taught, with what became of its rows.
+#[derive(Serialize)]
+struct Taught {
+    title: String,
+    columns: [String; 2],
+    rows: Vec<TaughtRow>,
+}
+
+#[derive(Serialize)]
+struct TaughtRow {
+    name: String,
+    says: [String; 2],
+    verdicts: String,
 }
 
 #[derive(Serialize)]
@@ -153,7 +169,24 @@ impl Index {
             claims: judged(register, read)?,
             predictions: predictions(read).markdown(),
             themes: themes.collect(),
+            tables: register.tables.iter().map(|table| taught(table, read)).collect(),
         })
+    }
+}
+
+fn taught(table: &TaughtTable, read: &[Results]) -> Taught {
+    let row = |row: &record::claims::TaughtRow| {
+        let verdicts = row.claims.iter().map(|id| format!("`{id}` {}", verdicts(id, read)));
+        TaughtRow {
+            name: escape(&row.name),
+            says: row.says.each_ref().map(|says| escape(says)),
+            verdicts: verdicts.collect::<Vec<_>>().join("<br>"),
+        }
+    };
+    Taught {
+        title: table.title.clone(),
+        columns: table.columns.clone(),
+        rows: table.rows.iter().map(row).collect(),
     }
 }
 

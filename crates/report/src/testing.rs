@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use record::cell::Outcome;
-use record::claims::{Claim, Register};
+use record::claims::{Claim, Register, TaughtRow, TaughtTable};
 use record::definition::{Definition, InformedBy, Prediction};
 use record::provenance::Provenance;
 use record::table::{CurveTableRow, RunRow, TimingRow, write_curves, write_runs, write_timing};
@@ -103,6 +103,15 @@ pub(crate) fn register() -> Register {
                 "Why are Transformers faster to train?",
             ),
         ],
+        tables: vec![TaughtTable {
+            title: "Recurrence against attention".into(),
+            columns: ["LSTM".into(), "Transformer".into()],
+            rows: vec![TaughtRow {
+                name: "Long range".into(),
+                says: ["forgets".into(), "remembers".into()],
+                claims: vec!["lstm-cannot-long-range".into(), "associative-recall-needs-attention".into()],
+            }],
+        }],
     }
 }
 

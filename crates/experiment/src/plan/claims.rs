@@ -96,11 +96,13 @@ fn check_figure(figure: &Figure, tasks: &[TaskCheck]) -> Result<(), String> {
     let Some(facts) = &task.facts else { return Ok(()) };
     let yielded = yields(task, facts);
     let metrics: Vec<&str> = yielded.iter().map(|yielded| yielded.metric.as_str()).collect();
-    if !metrics.contains(&figure.metric.as_str()) {
-        return Err(no_metric(&figure.metric, metrics, task));
+    for metric in [&figure.metric].into_iter().chain(&figure.metrics) {
+        if !metrics.contains(&metric.as_str()) {
+            return Err(no_metric(metric, metrics, task));
+        }
     }
     let mut axes: Vec<&str> = task.varying.keys().map(String::as_str).collect();
-    axes.extend(["updates", "split"]);
+    axes.extend(["updates", "split", "models"]);
     if !axes.contains(&figure.x.as_str()) {
         return Err(unknown("`x`", &figure.x, &axes));
     }
