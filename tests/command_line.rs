@@ -484,7 +484,10 @@ fn the_definition_for_ones_own_data_runs_as_it_is_shown() {
         "{card}"
     );
     let table = std::fs::read_to_string(project.path("results/my-spam/runs.csv")).unwrap();
-    let accuracies = table.lines().filter(|line| line.contains(",test,accuracy,ok,")).collect::<Vec<_>>();
+    let accuracies = table
+        .lines()
+        .filter(|line| line.contains("evaluation") && line.contains(",test,accuracy,ok,"))
+        .collect::<Vec<_>>();
     // Two models, three training sizes and ten folds; every message has a word that tells its class.
     assert_eq!(accuracies.len(), 60);
     assert!(

@@ -279,7 +279,8 @@ fn value_of(placeholder: &str, parts: &[PartVerdict]) -> Option<String> {
     let mut path = placeholder.split('/');
     let mut index = || path.next()?.parse::<usize>().ok()?.checked_sub(1);
     let regime: &Regime = parts.get(index()?)?.regimes.get(index()?)?;
-    let percent = |value: f64| format!("{:.0}%", value * 100.0);
+    // Adding 0 takes the sign off a 0.
+    let percent = |value: f64| format!("{:.0}%", (value * 100.0).round() + 0.0);
     Some(match path.next()? {
         "effect" => significant(regime.effect),
         "interval" => format!("95% interval {} to {}", significant(regime.low), significant(regime.high)),
