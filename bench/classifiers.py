@@ -18,6 +18,9 @@ import subprocess
 import tempfile
 import time
 
+# One thread on both sides; the libraries read this when they are imported.
+os.environ |= {name: "1" for name in ("RAYON_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import MultinomialNB
@@ -59,8 +62,6 @@ def ours(name, settings):
 
 
 def main():
-    # One thread on both sides.
-    os.environ |= {name: "1" for name in ("RAYON_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
     rows = []
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)

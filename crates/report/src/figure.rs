@@ -149,9 +149,11 @@ impl Plot<'_> {
                 let sample = self.tables.sample(&query);
                 let Some(mean) = sample.mean() else { continue };
                 sizes.push(sample.seeds.len());
-                // A logarithm has no place for what is not positive.
-                if !self.figure.log_y || mean.value > 0.0 {
+                // A logarithm has no place for what is not positive, nor for an interval that reaches there.
+                let shown = |value: f64| !self.figure.log_y || value > 0.0;
+                if shown(mean.value) {
                     let band = mean.interval.map(|interval| (interval.low, interval.high));
+                    let band = band.filter(|(low, _)| shown(*low));
                     points.push(Point { x: place as f64, y: mean.value, band });
                 }
             }
