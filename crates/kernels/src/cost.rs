@@ -5,7 +5,9 @@
 //! sequence or attention, forward and backward, and the forward pass of [`product`]. Tiles that are skipped count nothing,
 //! and those at the edge of a causal mask count in full.
 //!
-//! Bytes are counted in a program whose allocator is a [`CountingAllocator`], and only within [`peak_bytes`].
+//! Bytes are counted in a program whose allocator is a [`CountingAllocator`], and only within [`peak_bytes`]. Blocks of less than a
+//! page are not: they hold the bookkeeping of the tape, whose hash tables grow at random moments, and the sum must be the same
+//! in every run.
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::cell::Cell;
@@ -56,6 +58,9 @@ pub fn product<const D: usize>(left: Tensor<D>, right: Tensor<D>) -> Tensor<D> {
     result
 }
 
+/// Bytes of the smallest block that is counted.
+const SMALLEST_BLOCK: usize = 4096;
+
 /// Whether allocations are counted now.
 static COUNTING: AtomicBool = AtomicBool::new(false);
 /// Whether a counting allocator has ever been asked for memory.
@@ -65,13 +70,16 @@ static LIVE: AtomicI64 = AtomicI64::new(0);
 /// The largest value of [`LIVE`].
 static PEAK: AtomicI64 = AtomicI64::new(0);
 
-/// An allocator that counts what another one gives out, within [`peak_bytes`].
+/// An allocator that counts the blocks of a page and more that another one gives out, within [`peak_bytes`].
 #[derive(Debug, Default)]
 pub struct CountingAllocator<A>(pub A);
 
 impl<A> CountingAllocator<A> {
     fn add(bytes: usize) {
         if COUNTING.load(Ordering::Relaxed) {
+            if bytes < SMALLEST_BLOCK {
+                return;
+            }
             let bytes = bytes.cast_signed() as i64;
             let live = LIVE.fetch_add(bytes, Ordering::Relaxed) + bytes;
             PEAK.fetch_max(live, Ordering::Relaxed);
@@ -81,7 +89,7 @@ impl<A> CountingAllocator<A> {
     }
 
     fn subtract(bytes: usize) {
-        if COUNTING.load(Ordering::Relaxed) {
+        if bytes >= SMALLEST_BLOCK && COUNTING.load(Ordering::Relaxed) {
             LIVE.fetch_sub(bytes.cast_signed() as i64, Ordering::Relaxed);
         }
     }
@@ -117,7 +125,7 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for CountingAllocator<A> {
     }
 }
 
-/// The most bytes that `run` had allocated at once beyond what there was before, beside what it returns; `None` in a
+/// The most bytes, in blocks of a page and more, that `run` had allocated at once beyond what there was before, beside what it returns; `None` in a
 /// program without a [`CountingAllocator`]. Other threads are counted along, and two calls at a time disturb each other.
 pub fn peak_bytes<R>(run: impl FnOnce() -> R) -> (R, Option<u64>) {
     if !INSTALLED.load(Ordering::Relaxed) {

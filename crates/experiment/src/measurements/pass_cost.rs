@@ -24,7 +24,7 @@ use crate::settings::{defaults, parse};
 pub(super) const ENTRY: MeasurementEntry = MeasurementEntry {
     name: "pass-cost",
     summary: "multiply-adds, bytes and seconds of a pass, and the power of the length by which they grow",
-    version: 1,
+    version: 2,
     defaults: defaults::<Config>,
     of_one_model: &[],
     schedule: Schedule::Alone,
