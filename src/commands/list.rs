@@ -1,5 +1,6 @@
 //! `seqlab list models | tasks | experiments | claims`.
 
+use models::Offers;
 use record::verdict::ClaimVerdict;
 use serde_json::{Value, json};
 
@@ -24,15 +25,28 @@ fn models(json: bool) {
         let entries = models::MODELS.iter().map(|entry| {
             json!({
                 "name": entry.name, "summary": entry.summary, "citation": entry.citation,
-                "version": entry.version, "settings": (entry.defaults)(),
+                "version": entry.version, "settings": (entry.defaults)(), "offers": offers(entry.offers),
             })
         });
         return output::json(&entries.collect());
     }
     for entry in models::MODELS {
         output::line(format_args!("{}: {} ({})", entry.name, entry.summary, entry.citation));
+        if entry.offers != Offers::NOTHING {
+            output::line(format_args!("    of the examples themselves: {}", offers(entry.offers).join(", ")));
+        }
         settings(&(entry.defaults)());
     }
+}
+
+/// What a model of the examples themselves can be asked for.
+fn offers(offers: Offers) -> Vec<&'static str> {
+    let all = [
+        (offers.log_density, "how likely one is"),
+        (offers.samples, "new ones"),
+        (offers.completes, "what is missing of one"),
+    ];
+    all.into_iter().filter(|(offered, _)| *offered).map(|(_, what)| what).collect()
 }
 
 fn tasks(json: bool) {

@@ -62,6 +62,16 @@ pub(crate) fn classification_scores(batches: &[Batch], predictions: &[Prediction
     vec![answers.accuracy("accuracy"), answers.cross_entropy(), calibration_error(batches, predictions)]
 }
 
+/// What models of the examples themselves descend, a example: the mean of the negative predictions. Of a model with a likelihood it is the
+/// negative log-likelihood or a bound of it, and of others a number that compares with no other model's.
+pub(crate) fn own_loss(batches: &[Batch], predictions: &[Predictions]) -> Score {
+    assert_eq!(batches.len(), predictions.len(), "one prediction a batch");
+    let count: usize = batches.iter().map(|batch| batch.size).sum();
+    let values = predictions.iter().flat_map(|predictions| &predictions.values);
+    let sum: f64 = values.map(|&value| f64::from(value)).sum();
+    Score { metric: "own-loss", value: -sum / count.max(1) as f64, count }
+}
+
 /// Bins of the calibration error, of equal width.
 const CALIBRATION_BINS: usize = 15;
 

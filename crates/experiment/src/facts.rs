@@ -42,7 +42,7 @@ impl Facts {
             |batches: &[Batch]| -> usize { batches.iter().map(|batch| batch.size * batch.time).sum() };
         let guess = match interface.loss {
             LossKind::CrossEntropy => -(interface.outputs as f32).ln(),
-            LossKind::MeanSquaredError => 0.0,
+            LossKind::MeanSquaredError | LossKind::Density => 0.0,
         };
         let first = &validation[..validation.len().min(1)];
         let guesses: Vec<Predictions> = first

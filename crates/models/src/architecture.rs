@@ -147,6 +147,10 @@ pub(crate) fn check_size(model: &'static str, nearest: usize, size: &Size) -> Re
     }
 }
 
+/// Why a model that answers cannot learn a task of density.
+pub(crate) const NOTHING_TO_ANSWER: &str =
+    "it answers, and this task asks for nothing but a model of its examples";
+
 fn has_missing_values(batch: &Batch) -> bool {
     matches!(&batch.inputs, Inputs::Features { values, .. } if values.iter().any(|value| value.is_nan()))
 }
@@ -184,6 +188,7 @@ impl<A: Architecture> NetworkLearner<A> {
                 unsuitable("cross-entropy needs two classes or more")
             }
             LossKind::MeanSquaredError if interface.outputs != 1 => unsuitable("a regression has one output"),
+            LossKind::Density => unsuitable(NOTHING_TO_ANSWER),
             _ => Ok(()),
         }
     }

@@ -44,6 +44,11 @@ impl Cholesky {
         }
     }
 
+    /// L z: values of covariance A, if those of z are independent and of variance 1.
+    pub(crate) fn times(&self, z: &[f64]) -> Vec<f64> {
+        (0..self.size).map(|row| (0..=row).map(|k| self.lower[row * self.size + k] * z[k]).sum()).collect()
+    }
+
     /// The natural logarithm of the determinant of A.
     pub(crate) fn log_determinant(&self) -> f64 {
         (0..self.size).map(|row| 2.0 * self.lower[row * self.size + row].ln()).sum()
@@ -66,6 +71,8 @@ mod tests {
         factor.forward(&mut z);
         // b' A^-1 b = 8 * 2 + 4 * 0.
         assert!((z[0] * z[0] + z[1] * z[1] - 16.0).abs() < 1e-12);
+        // L is [2 0; 1 2].
+        assert_eq!(factor.times(&[1.0, 3.0]), [2.0, 7.0]);
         assert!(Cholesky::of(&[1.0, 2.0, 2.0, 1.0], 2).is_none());
         assert_eq!(Cholesky::of(&[], 0).unwrap().log_determinant(), 0.0);
     }

@@ -8,7 +8,7 @@ use training::TrainingConfig;
 use crate::architecture::parse;
 use crate::floors::{CONSTANT, Constant, ConstantConfig, UNIFORM, Uniform, UniformConfig};
 use crate::n_gram::{self, NGram, NGramConfig};
-use crate::{Reads, Size};
+use crate::{Offers, Reads, Size};
 
 /// The settings of a model that counts.
 pub trait Counting: Default + Serialize + DeserializeOwned {
@@ -23,6 +23,9 @@ pub trait Counting: Default + Serialize + DeserializeOwned {
 
     /// Which inputs it reads.
     const READS: Reads = Reads::Anything;
+
+    /// What it says of the examples themselves.
+    const OFFERS: Offers = Offers::NOTHING;
 
     /// The unfitted model.
     ///

@@ -18,7 +18,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use training::{BodyContext, Initialiser, Network, Positions, TrainingConfig, device, fit, mapped};
 
-use crate::architecture::{check_size, check_training, parse};
+use crate::architecture::{NOTHING_TO_ANSWER, check_size, check_training, parse};
 use crate::{Reads, Size};
 
 /// The settings of a network that reads a source and writes a target.
@@ -174,6 +174,7 @@ impl<E: EncoderDecoder> PairLearner<E> {
                 unsuitable("a vocabulary is empty")
             }
             (_, LossKind::MeanSquaredError, _) => unsuitable("it asks for a value, and this network writes"),
+            (_, LossKind::Density, _) => unsuitable(NOTHING_TO_ANSWER),
             (_, LossKind::CrossEntropy, 0 | 1) => unsuitable("cross-entropy needs two classes or more"),
             (InputKind::Conditioned { source, vocabulary }, _, outputs) => Ok([source, vocabulary, outputs]),
             _ => unreachable!("other inputs were refused as a misfit"),

@@ -3,7 +3,9 @@
 //! The class is asked for at the one supervised position of each sequence. What precedes it is either symbols, of which the
 //! order may matter, or a single position of features, of which some may be missing (`NaN`).
 
-use sequence::{Batch, Column, Dataset, InputKind, Inputs, LearnError, LossKind, Predictions, Targets};
+use sequence::{
+    Batch, Column, Dataset, InputKind, Inputs, LearnError, LossKind, Predictions, Random, Samples, Targets,
+};
 
 /// The labelled examples of a task.
 pub(crate) struct Examples {
@@ -38,17 +40,22 @@ impl Rows {
     pub(crate) fn iter(&self) -> impl Iterator<Item = &[f64]> + Clone {
         self.values.chunks_exact(self.width.max(1))
     }
+
+    /// How many examples there are.
+    pub(crate) fn len(&self) -> usize {
+        self.values.len() / self.width.max(1)
+    }
 }
 
 impl Examples {
-    /// The training set of a classification task.
+    /// The training set of a classification task, or of one of density: then all examples are of one class.
     ///
     /// # Errors
     /// When the task asks for values, has no finite training set, or asks for more than one class a sequence.
     pub(crate) fn of(data: &Dataset, model: &'static str) -> Result<Self, LearnError> {
         let unsuitable = |reason: &str| LearnError::Unsuitable { model, reason: reason.to_owned() };
         let interface = data.interface();
-        if interface.loss != LossKind::CrossEntropy {
+        if interface.loss == LossKind::MeanSquaredError {
             return Err(unsuitable("it chooses between classes, and this task asks for a value"));
         }
         let batches = data.training_set().ok_or_else(|| {
@@ -136,6 +143,54 @@ pub(crate) fn log_normalised(mut values: Vec<f64>) -> Vec<f64> {
     values
 }
 
+/// What a generative model answers from the joint log-probabilities of an example with each class: the log-probabilities of the classes; of
+/// one class, which is all that a task of density has, the log-density itself.
+pub(crate) fn answers(joint: Vec<f64>) -> Vec<f64> {
+    if joint.len() == 1 { joint } else { log_normalised(joint) }
+}
+
+/// The natural logarithm of the sum of exponentials.
+pub(crate) fn log_sum(logs: &[f64]) -> f64 {
+    let largest = logs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    if largest == f64::NEG_INFINITY {
+        return largest;
+    }
+    largest + logs.iter().map(|log| (log - largest).exp()).sum::<f64>().ln()
+}
+
+/// An index drawn with a probability in proportion to its weight; any of them where all weights are 0.
+pub(crate) fn drawn_from(weights: &[f64], random: &mut Random) -> usize {
+    let total: f64 = weights.iter().sum();
+    let mut rest = f64::from(random.unit()) * total;
+    let last = weights.iter().rposition(|weight| *weight > 0.0);
+    for (index, weight) in weights.iter().enumerate() {
+        rest -= weight;
+        if rest < 0.0 || Some(index) == last {
+            return index;
+        }
+    }
+    random.index(weights.len())
+}
+
+/// Examples of a model of classes with these natural log-probabilities: a class each, and then a row of it.
+#[expect(clippy::cast_possible_truncation, reason = "examples are f32, and classes are few")]
+pub(crate) fn sampled(
+    log_priors: &[f64],
+    size: usize,
+    random: &mut Random,
+    mut row: impl FnMut(usize, &mut Random) -> Vec<f64>,
+) -> Samples {
+    let priors: Vec<f64> = log_priors.iter().map(|log| log.exp()).collect();
+    let mut values = Vec::new();
+    let mut classes = Vec::with_capacity(size);
+    for _ in 0..size {
+        let class = drawn_from(&priors, random);
+        classes.push(class as u32);
+        values.extend(row(class, random).into_iter().map(|value| value as f32));
+    }
+    Samples { values, classes: (priors.len() > 1).then_some(classes) }
+}
+
 /// Checks a share of the second of two classes, 0 standing for that of the training set.
 ///
 /// # Errors
@@ -163,6 +218,20 @@ pub(crate) fn bytes(data: &Dataset) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn draws_follow_their_weights() {
+        let mut random = Random::new(3, sequence::Stream::Sampling);
+        let mut counts = [0_u32; 4];
+        for _ in 0..10_000 {
+            counts[drawn_from(&[1.0, 0.0, 3.0, 0.0], &mut random)] += 1;
+        }
+        // A quarter of 10,000, with a standard error of 43; four of them.
+        assert!(counts[0].abs_diff(2500) < 173 && counts[1] == 0 && counts[3] == 0, "{counts:?}");
+        assert!(drawn_from(&[0.0, 0.0], &mut random) < 2);
+        assert_eq!(log_sum(&[f64::NEG_INFINITY; 2]), f64::NEG_INFINITY);
+        assert!((log_sum(&[0.0, 3.0_f64.ln()]) - 4.0_f64.ln()).abs() < 1e-12);
+    }
 
     #[test]
     fn log_probabilities_sum_to_one_whatever_their_size() {

@@ -6,6 +6,8 @@ use sequence::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::architecture::NOTHING_TO_ANSWER;
+
 /// Registered name of [`Uniform`].
 pub(crate) const UNIFORM: &str = "uniform";
 
@@ -81,6 +83,10 @@ impl Constant {
 impl Learner for Constant {
     #[expect(clippy::cast_possible_truncation, reason = "predictions are f32")]
     fn fit(&self, data: &Dataset, run: &mut Run) -> Result<Fit, LearnError> {
+        if data.interface().loss == LossKind::Density {
+            let reason = NOTHING_TO_ANSWER.to_owned();
+            return Err(LearnError::Unsuitable { model: CONSTANT, reason });
+        }
         let mut counts = vec![1.0_f64; data.interface().outputs];
         let (mut sum, mut supervised) = (0.0_f64, 0_usize);
         for update in 0..self.config.batches {
@@ -102,7 +108,7 @@ impl Learner for Constant {
                 let total: f64 = counts.iter().sum();
                 counts.into_iter().map(|count| (count / total).ln() as f32).collect()
             }
-            LossKind::MeanSquaredError => {
+            LossKind::MeanSquaredError | LossKind::Density => {
                 vec![(sum / supervised.max(1) as f64) as f32; data.interface().outputs]
             }
         };

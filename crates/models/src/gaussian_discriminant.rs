@@ -14,13 +14,16 @@
 //! likelihood if values are missing at random; if being missing says something about the value, it is wrong.
 
 use hashbrown::HashMap;
-use sequence::{Batch, Column, Dataset, Fit, LearnError, Learner, Predictions, Predictor, Run};
+use sequence::{
+    Batch, Column, Dataset, Fit, Generative, LearnError, Learner, LogDensities, Predictions, Predictor,
+    Random, Run, Samples,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::cholesky::Cholesky;
-use crate::examples::{ExampleInputs, Examples, Rows, log_normalised, predictions, values};
+use crate::examples::{ExampleInputs, Examples, Rows, answers, log_sum, predictions, sampled, values};
 use crate::floors::{fit_without_updates, validation_bytes};
-use crate::{Counting, Reads};
+use crate::{Counting, Offers, Reads};
 
 const NAME: &str = "gaussian-discriminant";
 
@@ -63,6 +66,7 @@ impl Counting for GaussianDiscriminantConfig {
     const CITATION: &'static str = "Fisher 1936; Little and Rubin 1987";
     const VERSION: u32 = 1;
     const READS: Reads = Reads::TrainingSet;
+    const OFFERS: Offers = Offers { log_density: true, samples: true, completes: true };
 
     fn learner(self) -> Result<Box<dyn Learner>, LearnError> {
         if !(self.ridge.is_finite() && self.ridge > 0.0) {
@@ -231,16 +235,20 @@ impl Normals {
         largest
     }
 
-    /// Natural log-probabilities of the classes for each example.
-    fn log_probabilities(&self, rows: &Rows) -> Vec<Vec<f64>> {
+    /// For each example and class the natural logarithm of the density of what is known and of the class.
+    fn log_joints(&self, rows: &Rows) -> Vec<Vec<f64>> {
         let mut patterns = Patterns::default();
-        let mut answer = |row: &[f64]| {
+        let mut joint = |row: &[f64]| {
             let score = |class: usize| {
                 self.log_priors[class] + patterns.of(row, class, self).log_density(row, &self.means[class])
             };
-            log_normalised((0..self.means.len()).map(score).collect())
+            (0..self.means.len()).map(score).collect()
         };
-        rows.iter().map(&mut answer).collect()
+        rows.iter().map(&mut joint).collect()
+    }
+
+    fn rows(&self, batch: &Batch) -> Rows {
+        Rows { width: self.width, values: values(batch) }
     }
 }
 
@@ -354,9 +362,8 @@ impl Learner for GaussianDiscriminant {
 
 impl Predictor for Normals {
     fn predict(&self, batch: &Batch) -> Predictions {
-        let rows = Rows { width: self.width, values: values(batch) };
-        let mut answers = self.log_probabilities(&rows).into_iter();
-        predictions(batch, self.means.len(), |_| answers.next().unwrap_or_default())
+        let mut joints = self.log_joints(&self.rows(batch)).into_iter().map(answers);
+        predictions(batch, self.means.len(), |_| joints.next().unwrap_or_default())
     }
 
     fn body_parameters(&self) -> usize {
@@ -368,6 +375,49 @@ impl Predictor for Normals {
         let classes = self.means.len();
         let different = if self.covariances.windows(2).all(|pair| pair[0] == pair[1]) { 1 } else { classes };
         classes + classes * self.width + different * self.width * (self.width + 1) / 2
+    }
+
+    fn generative(&self) -> Option<&dyn Generative> {
+        Some(self)
+    }
+}
+
+impl Generative for Normals {
+    fn log_densities(&self, batch: &Batch) -> LogDensities {
+        let joints = self.log_joints(&self.rows(batch));
+        LogDensities::Exact(joints.iter().map(|joint| log_sum(joint)).collect())
+    }
+
+    fn sample(&self, size: usize, random: &mut Random) -> Samples {
+        let factors: Vec<Option<Cholesky>> =
+            self.covariances.iter().map(|covariance| Cholesky::of(covariance, self.width)).collect();
+        sampled(&self.log_priors, size, random, |class, random| {
+            let normal: Vec<f64> = (0..self.width).map(|_| f64::from(random.normal())).collect();
+            // Of a covariance that rounding has made singular, the mean alone is known.
+            let off = factors[class].as_ref().map_or(vec![0.0; self.width], |factor| factor.times(&normal));
+            self.means[class].iter().zip(off).map(|(mean, off)| mean + off).collect()
+        })
+    }
+
+    /// The expectation under each class, weighted by how likely the class is given what is known.
+    #[expect(clippy::cast_possible_truncation, reason = "examples are f32")]
+    fn completed(&self, batch: &Batch) -> Option<Vec<f32>> {
+        let rows = self.rows(batch);
+        let mut patterns = Patterns::default();
+        let mut completed = Vec::with_capacity(rows.values.len());
+        for (row, joint) in rows.iter().zip(self.log_joints(&rows)) {
+            let mut expected = vec![0.0; self.width];
+            let all = log_sum(&joint);
+            for (class, log) in joint.iter().enumerate() {
+                let filled = patterns.of(row, class, self).filled(row, &self.means[class]);
+                let share = (log - all).exp();
+                expected.iter_mut().zip(filled).for_each(|(sum, value)| *sum += share * value);
+            }
+            let kept = row.iter().zip(expected);
+            completed
+                .extend(kept.map(|(&value, expected)| if value.is_nan() { expected } else { value } as f32));
+        }
+        Some(completed)
     }
 }
 
@@ -471,7 +521,7 @@ mod tests {
         let config =
             GaussianDiscriminantConfig { complete_cases: true, ..GaussianDiscriminantConfig::default() };
         let normals = GaussianDiscriminant { config }.maximise(&rows, &labels, 2);
-        for answer in normals.log_probabilities(&rows) {
+        for answer in normals.log_joints(&rows).into_iter().map(answers) {
             // Of normals of hardly any variance, whose log-densities are large.
             assert!(answer.iter().all(|value| (value - 0.5_f64.ln()).abs() < 1e-6), "{answer:?}");
         }

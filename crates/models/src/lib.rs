@@ -1,19 +1,26 @@
 //! The models, one file each; [`MODELS`] lists them.
 //!
 //! A network's file holds its settings, which implement [`Architecture`], and its body; a `mod` line and one in the list
-//! register it. A network that reads a source and writes a target implements [`EncoderDecoder`] in its place. A model that counts
+//! register it. A network that reads a source and writes a target implements [`EncoderDecoder`] in its place, one that models its inputs
+//! [`Generator`]. A model that counts
 //! instead of descending implements [`sequence::Learner`] itself and [`Counting`].
 
 mod architecture;
+mod autoencoder;
 mod bidirectional_lstm;
 mod causal_convolution;
 mod cholesky;
 mod counting;
 mod encoder_decoder;
+mod energy;
 mod examples;
 mod floors;
 mod gaussian_discriminant;
+mod gaussian_mixture;
+mod generative_adversarial_network;
+mod generator;
 mod gru;
+mod kernel_density;
 mod least_squares;
 mod logistic_regression;
 mod lstm;
@@ -30,6 +37,7 @@ mod recurrent;
 mod rnn;
 mod transformer;
 mod transformer_encoder_decoder;
+mod variational_autoencoder;
 
 #[cfg(test)]
 mod classifier_fixtures;
@@ -47,7 +55,9 @@ mod torch_fixtures;
 pub use architecture::{Architecture, nearest};
 pub use counting::Counting;
 pub use encoder_decoder::{EncoderDecoder, PairBody, PairNetwork};
+pub use energy::{energy_distance, energy_scores};
 pub use floors::{Constant, ConstantConfig, Uniform, UniformConfig};
+pub use generator::Generator;
 pub use gru::Gru;
 pub use lstm::{ForgetBias, Lstm};
 pub use n_gram::{Counts, NGram, NGramConfig, Smoothing};
@@ -72,6 +82,11 @@ pub static MODELS: &[ModelEntry] = &[
     ModelEntry::counting::<NGramConfig>(),
     ModelEntry::counting::<naive_bayes::NaiveBayesConfig>(),
     ModelEntry::counting::<gaussian_discriminant::GaussianDiscriminantConfig>(),
+    ModelEntry::counting::<gaussian_mixture::GaussianMixtureConfig>(),
+    ModelEntry::counting::<kernel_density::KernelDensityConfig>(),
+    ModelEntry::generator::<autoencoder::Autoencoder>(),
+    ModelEntry::generator::<variational_autoencoder::VariationalAutoencoder>(),
+    ModelEntry::generator::<generative_adversarial_network::GenerativeAdversarialNetwork>(),
     ModelEntry::counting::<logistic_regression::LogisticRegressionConfig>(),
     ModelEntry::counting::<polynomial_regression::PolynomialRegressionConfig>(),
     ModelEntry::counting::<random_features::RandomFeaturesConfig>(),
@@ -97,6 +112,8 @@ pub enum Reads {
     SourceAndTarget,
     /// All examples of a finite training set at once; which kinds of them it can learn from it says when it sees the task.
     TrainingSet,
+    /// Examples for which nothing is asked.
+    Examples,
     /// Whatever there is, or nothing; what it cannot answer it says when it sees the task.
     Anything,
 }
@@ -106,7 +123,7 @@ impl Reads {
     #[must_use]
     pub fn misfit(self, inputs: InputKind) -> Option<&'static str> {
         match (self, matches!(inputs, InputKind::Conditioned { .. })) {
-            (Self::TrainingSet, true) => {
+            (Self::TrainingSet | Self::Examples, true) => {
                 Some("it has a source sequence, and this model reads examples of one part")
             }
             (Self::OneSequence, true) => {
@@ -118,6 +135,22 @@ impl Reads {
             _ => None,
         }
     }
+}
+
+/// What a model of the examples themselves can be asked for; see [`sequence::Generative`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Offers {
+    /// How likely an example is, or a lower bound of that.
+    pub log_density: bool,
+    /// New examples.
+    pub samples: bool,
+    /// What is missing of an example, from the rest.
+    pub completes: bool,
+}
+
+impl Offers {
+    /// Nothing: it is no such model.
+    pub const NOTHING: Self = Self { log_density: false, samples: false, completes: false };
 }
 
 /// Makes an unfitted model of settings, of how networks are trained, and of a size.
@@ -140,6 +173,8 @@ pub struct ModelEntry {
     pub reads_ahead: fn(&serde_json::Value) -> Result<bool, LearnError>,
     /// Which inputs it reads.
     pub reads: Reads,
+    /// What it says of the examples themselves.
+    pub offers: Offers,
     /// All settings with their default values.
     pub defaults: fn() -> serde_json::Value,
     /// The unfitted model, from those settings that differ from the defaults.
@@ -158,6 +193,7 @@ impl ModelEntry {
             attends: A::ATTENDS,
             reads_ahead: architecture::reads_ahead::<A>,
             reads: Reads::OneSequence,
+            offers: Offers::NOTHING,
             defaults: architecture::defaults::<A>,
             build: architecture::build::<A>,
         }
@@ -174,8 +210,26 @@ impl ModelEntry {
             attends: E::ATTENDS,
             reads_ahead: |_| Ok(false),
             reads: Reads::SourceAndTarget,
+            offers: Offers::NOTHING,
             defaults: architecture::defaults::<E>,
             build: encoder_decoder::build::<E>,
+        }
+    }
+
+    /// The entry of a network that models its inputs.
+    #[must_use]
+    pub const fn generator<G: Generator>() -> Self {
+        Self {
+            name: G::NAME,
+            summary: G::SUMMARY,
+            citation: G::CITATION,
+            version: G::VERSION,
+            attends: false,
+            reads_ahead: |_| Ok(false),
+            reads: Reads::Examples,
+            offers: G::OFFERS,
+            defaults: architecture::defaults::<G>,
+            build: generator::build::<G>,
         }
     }
 
@@ -190,6 +244,7 @@ impl ModelEntry {
             attends: false,
             reads_ahead: |_| Ok(false),
             reads: C::READS,
+            offers: C::OFFERS,
             defaults: architecture::defaults::<C>,
             build: counting::build::<C>,
         }

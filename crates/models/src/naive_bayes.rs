@@ -18,15 +18,19 @@
 //! Both events are those of McCallum and Nigam (1998). A missing value is left out of the product and of the counts: for a
 //! model of the joint distribution that is its exact marginal, if the values are missing for no reason that matters.
 
-use sequence::{Batch, Column, Dataset, Fit, LearnError, Learner, Predictions, Predictor, Run, Targets};
+use sequence::{
+    Batch, Column, Dataset, Fit, Generative, LearnError, Learner, LogDensities, Predictions, Predictor,
+    Random, Run, Samples, Targets,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::examples::{
-    ExampleInputs, Examples, Rows, check_prior, log_normalised, predictions, symbols, values,
+    ExampleInputs, Examples, Rows, answers, check_prior, drawn_from, log_sum, predictions, sampled, symbols,
+    values,
 };
 use crate::floors::{fit_without_updates, validation_bytes};
 use crate::n_gram_bag::{BagConfig, NGramBag, SparseRows};
-use crate::{Counting, Reads};
+use crate::{Counting, Offers, Reads};
 
 const NAME: &str = "naive-bayes";
 
@@ -81,6 +85,7 @@ impl Counting for NaiveBayesConfig {
     const CITATION: &'static str = "Maron 1961; McCallum and Nigam 1998";
     const VERSION: u32 = 1;
     const READS: Reads = Reads::TrainingSet;
+    const OFFERS: Offers = Offers { log_density: true, samples: true, completes: true };
 
     fn learner(self) -> Result<Box<dyn Learner>, LearnError> {
         BagConfig { order: self.order, counts: self.counts }.check(NAME)?;
@@ -303,6 +308,16 @@ enum ColumnLikelihood {
 }
 
 impl ColumnLikelihood {
+    /// The probability of each level in a class; none for real numbers.
+    fn levels(&self, class: usize, classes: usize) -> Vec<f64> {
+        match self {
+            Self::Category(weights) => {
+                weights.iter().skip(class).step_by(classes).map(|log| log.exp()).collect()
+            }
+            Self::Normal { .. } => Vec::new(),
+        }
+    }
+
     fn add(&self, value: f64, scores: &mut [f64]) {
         if value.is_nan() {
             return;
@@ -325,7 +340,7 @@ impl ColumnLikelihood {
 impl Counted {
     /// Natural log-probabilities of the classes for each example.
     pub(crate) fn log_probabilities(&self, inputs: &ExampleInputs) -> Vec<Vec<f64>> {
-        self.log_joints(inputs).into_iter().map(log_normalised).collect()
+        self.log_joints(inputs).into_iter().map(answers).collect()
     }
 
     /// For each example and class the natural logarithm of the probability of both; for a bag that is drawn, up to a constant of
@@ -402,6 +417,76 @@ impl Predictor for Counted {
                 Likelihood::Bag { weights, .. } => weights.weights.len(),
                 Likelihood::Columns(columns) => columns.iter().map(of_column).sum(),
             }
+    }
+
+    /// Of rows; how a bag of words was drawn is not known.
+    fn generative(&self) -> Option<&dyn Generative> {
+        matches!(self.likelihood, Likelihood::Columns(_)).then_some(self)
+    }
+}
+
+impl Counted {
+    fn columns(&self) -> &[ColumnLikelihood] {
+        match &self.likelihood {
+            Likelihood::Columns(columns) => columns,
+            Likelihood::Bag { .. } => &[],
+        }
+    }
+
+    fn rows(&self, batch: &Batch) -> Rows {
+        Rows { width: self.columns().len(), values: values(batch) }
+    }
+}
+
+impl Generative for Counted {
+    fn log_densities(&self, batch: &Batch) -> LogDensities {
+        let joints = self.log_joints(&ExampleInputs::Rows(self.rows(batch)));
+        LogDensities::Exact(joints.iter().map(|joint| log_sum(joint)).collect())
+    }
+
+    fn sample(&self, size: usize, random: &mut Random) -> Samples {
+        sampled(&self.log_priors, size, random, |class, random| {
+            let mut draw = |column: &ColumnLikelihood| match column {
+                ColumnLikelihood::Category(_) => {
+                    drawn_from(&column.levels(class, self.classes), random) as f64
+                }
+                ColumnLikelihood::Normal { means, variances, .. } => {
+                    means[class] + variances[class].sqrt() * f64::from(random.normal())
+                }
+            };
+            self.columns().iter().map(&mut draw).collect()
+        })
+    }
+
+    /// Given the others, a class has a probability and a column depends on the class alone.
+    #[expect(clippy::cast_possible_truncation, reason = "examples are f32")]
+    fn completed(&self, batch: &Batch) -> Option<Vec<f32>> {
+        let rows = self.rows(batch);
+        let joints = self.log_joints(&ExampleInputs::Rows(self.rows(batch)));
+        let mut completed = Vec::with_capacity(rows.values.len());
+        for (row, joint) in rows.iter().zip(joints) {
+            let all = log_sum(&joint);
+            let shares: Vec<f64> = joint.iter().map(|log| (log - all).exp()).collect();
+            for (column, &value) in self.columns().iter().zip(row) {
+                let expected = || match column {
+                    ColumnLikelihood::Category(_) => {
+                        let of_class = |class| column.levels(class, self.classes);
+                        let mut levels = vec![0.0; of_class(0).len()];
+                        for (class, share) in shares.iter().enumerate() {
+                            let of_class = of_class(class).into_iter();
+                            levels.iter_mut().zip(of_class).for_each(|(sum, level)| *sum += share * level);
+                        }
+                        let likeliest = (0..levels.len()).max_by(|&a, &b| levels[a].total_cmp(&levels[b]));
+                        likeliest.unwrap_or_default() as f64
+                    }
+                    ColumnLikelihood::Normal { means, .. } => {
+                        means.iter().zip(&shares).map(|(mean, share)| mean * share).sum()
+                    }
+                };
+                completed.push(if value.is_nan() { expected() } else { value } as f32);
+            }
+        }
+        Some(completed)
     }
 }
 

@@ -1,6 +1,6 @@
 //! How a task is answered: an unfitted learner, the run that limits it, the predictor it returns.
 
-use crate::{Batch, Dataset, Predictions};
+use crate::{Batch, Dataset, Generative, Predictions};
 
 /// Why a learner could not be fitted at all. Divergence is not an error but an [`Outcome`].
 #[derive(Debug, thiserror::Error)]
@@ -242,6 +242,11 @@ pub trait Predictor {
     /// The natural logarithm of the probability of each example of a batch together with its class. `None` for a model that says
     /// how likely a class is given the example, and nothing of the example.
     fn log_joint(&self, _batch: &Batch) -> Option<Vec<f64>> {
+        None
+    }
+
+    /// The model as one of the examples' features, if it is one.
+    fn generative(&self) -> Option<&dyn Generative> {
         None
     }
 

@@ -5,11 +5,13 @@
 //! stands between them, so that every learner sees the same examples in the same order.
 
 mod batch;
+mod generative;
 mod learner;
 mod random;
 mod task;
 
 pub use batch::{Batch, Inputs, Predictions, Targets};
+pub use generative::{Generative, LogDensities, Samples};
 pub use learner::{
     Budget, CurvePoint, Density, Fit, LearnError, Learner, Observer, Outcome, Pass, PassCost, PositionCost,
     Predictor, Run, Stepwise, StopRule, Stopwatch,

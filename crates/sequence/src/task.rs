@@ -43,6 +43,9 @@ pub enum LossKind {
     CrossEntropy,
     /// Mean squared error.
     MeanSquaredError,
+    /// What a model of the inputs themselves descends: the negative logarithm of their density, or what stands in its place. There
+    /// is nothing to answer; targets are 0, and a prediction is one value an example, the larger the likelier.
+    Density,
 }
 
 /// The shape of a task as a model sees it.
@@ -50,7 +53,7 @@ pub enum LossKind {
 pub struct Interface {
     /// What is read.
     pub inputs: InputKind,
-    /// Values answered at each position: classes, or 1 for a regression.
+    /// Values answered at each position: classes, or 1 for a regression or a density.
     pub outputs: usize,
     /// What training minimises.
     pub loss: LossKind,
@@ -155,6 +158,12 @@ pub trait Task: Send + Sync {
 
     /// The natural logarithm of the probability of each example of a batch together with its class, for tasks that know it.
     fn log_joint(&self, _batch: &Batch) -> Option<Vec<f64>> {
+        None
+    }
+
+    /// The centres of the clusters that examples are drawn around, `[clusters, width]`, and the deviation around them, for tasks
+    /// that know them.
+    fn clusters(&self) -> Option<(Vec<f32>, f32)> {
         None
     }
 

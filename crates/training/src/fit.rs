@@ -13,7 +13,17 @@ use crate::{BodyContext, Network, NetworkPredictor, TrainingConfig};
 /// `evaluate_every` updates and at the end (`evaluate_every = 0`: only at the two ends). The predictor is the network at
 /// its best validation, or at the deciding evaluation when solved. A loss or gradient that is not finite ends training
 /// as [`Outcome::Diverged`], with the best predictor so far.
-pub fn fit<N: Network>(mut network: N, config: &TrainingConfig, data: &Dataset, run: &mut Run) -> Fit {
+pub fn fit<N: Network>(network: N, config: &TrainingConfig, data: &Dataset, run: &mut Run) -> Fit {
+    fit_keeping(network, config, data, run).0
+}
+
+/// [`fit`], and the network of its predictor, which keeps no gradients, for a model that makes more of it.
+pub fn fit_keeping<N: Network>(
+    mut network: N,
+    config: &TrainingConfig,
+    data: &Dataset,
+    run: &mut Run,
+) -> (Fit, N) {
     let _mode = FlushToZero::new();
     let kind = data.interface().loss;
     let mut optimiser = optimiser(config);
@@ -124,16 +134,18 @@ impl<N: Network> Course<N> {
         matches!(stop, StopRule::Patience { evaluations } if self.stale >= evaluations)
     }
 
-    fn finish(self, outcome: Outcome) -> Fit {
+    fn finish(self, outcome: Outcome) -> (Fit, N) {
         let (best_validation, predictor) = self.best.expect("update 0 was evaluated");
-        Fit {
+        let network = predictor.network().clone();
+        let fit = Fit {
             predictor: Box::new(predictor),
             outcome,
             updates: self.updates,
             multiply_adds: self.multiply_adds,
             best_validation,
             curve: self.curve,
-        }
+        };
+        (fit, network)
     }
 }
 

@@ -25,7 +25,7 @@ mod test_support;
 
 pub use config::{Optimiser, TrainingConfig};
 pub use devices::device;
-pub use fit::fit;
+pub use fit::{fit, fit_keeping};
 pub use initialiser::{Initialiser, LAYER_NORM_EPSILON, orthogonal};
 pub use memory::peak_bytes;
 pub use network::{Body, BodyContext, Memory, Network, Positions, SequenceNetwork, mapped};

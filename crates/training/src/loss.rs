@@ -7,7 +7,8 @@ use sequence::{Batch, LossKind, Targets};
 /// The mean loss of `outputs`, `[supervised positions, outputs]`, against the batch's targets there: `[1]`.
 ///
 /// # Panics
-/// When the batch supervises nothing, or its targets are not of the kind that the loss compares with.
+/// When the batch supervises nothing, or its targets are not of the kind that the loss compares with; a network whose loss is a
+/// density has one of its own.
 pub(crate) fn mean_loss(kind: LossKind, outputs: Tensor<2>, batch: &Batch) -> Tensor<1> {
     let [positions, _] = outputs.dims();
     assert!(positions > 0, "a training batch supervises at least one position");

@@ -6,11 +6,12 @@ use std::rc::Rc;
 
 use burn::module::{Module, ModuleDisplay};
 use burn::nn::{Embedding, Linear};
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::{Device, Tensor, TensorData};
 use kernels::linear::{Activation, linear};
 use kernels::rows::rows;
 use sequence::{
-    Batch, InputKind, Inputs, Interface, LossKind, Pass, PassCost, Random, Stepwise, Stopwatch, Stream,
+    Batch, Generative, InputKind, Inputs, Interface, LossKind, Pass, PassCost, Random, Stepwise, Stopwatch,
+    Stream,
 };
 
 use crate::loss::mean_loss;
@@ -68,45 +69,60 @@ impl Memory {
 pub struct BodyContext<'a> {
     /// Positions before the padding starts, one a sequence.
     pub lengths: &'a [usize],
-    /// The probability of dropping a value and the source of masks; absent in evaluation.
-    dropout: Option<(f32, Rc<RefCell<Random>>)>,
+    /// The probability of dropping a value.
+    dropout: f32,
+    /// The source of masks and noise of this update; absent in evaluation.
+    random: Option<Rc<RefCell<Random>>>,
 }
 
 impl<'a> BodyContext<'a> {
     /// For evaluation: nothing is dropped.
     #[must_use]
     pub fn evaluation(lengths: &'a [usize]) -> Self {
-        Self { lengths, dropout: None }
+        Self { lengths, dropout: 0.0, random: None }
     }
 
-    /// For one training update, whose dropout masks are a function of the run's seed and the update.
+    /// For one training update, whose dropout masks and noise are a function of the run's seed and the update.
     #[must_use]
     pub fn training(lengths: &'a [usize], config: &TrainingConfig, seed: u64, update: u64) -> Self {
-        let masks = || Rc::new(RefCell::new(Random::new(seed, Stream::Dropout(update))));
-        Self { lengths, dropout: (config.dropout > 0.0).then(|| (config.dropout, masks())) }
+        let random = Random::new(seed, Stream::Dropout(update));
+        Self { lengths, dropout: config.dropout, random: Some(Rc::new(RefCell::new(random))) }
     }
 
     /// The same pass over other sequences, such as the source of a batch. Masks are drawn from one stream.
     #[must_use]
     pub fn over<'b>(&self, lengths: &'b [usize]) -> BodyContext<'b> {
-        BodyContext { lengths, dropout: self.dropout.clone() }
+        BodyContext { lengths, dropout: self.dropout, random: self.random.clone() }
     }
 
     /// Drops each value with the configured probability p and scales the others by 1 / (1 - p), in training
     /// (Srivastava et al. 2014, inverted); the identity in evaluation.
     #[must_use]
     pub fn dropout<const D: usize>(&self, values: Tensor<D>) -> Tensor<D> {
-        let Some((probability, random)) = &self.dropout else {
+        let Some(random) = self.random.as_ref().filter(|_| self.dropout > 0.0) else {
             return values;
         };
         let mut random = random.borrow_mut();
-        let kept = 1.0 / (1.0 - probability);
+        let kept = 1.0 / (1.0 - self.dropout);
         let shape = values.dims();
         let mask: Vec<f32> = (0..shape.iter().product::<usize>())
-            .map(|_| if random.unit() < *probability { 0.0 } else { kept })
+            .map(|_| if random.unit() < self.dropout { 0.0 } else { kept })
             .collect();
         let mask = Tensor::from_data(TensorData::new(mask, shape), &values.device());
         values * mask
+    }
+
+    /// Standard normal values, in training new ones at each update, and in every evaluation the same.
+    #[must_use]
+    pub fn noise<const D: usize>(&self, shape: [usize; D], device: &Device) -> Tensor<D> {
+        let values = |random: &mut Random| -> Vec<f32> {
+            (0..shape.iter().product::<usize>()).map(|_| random.normal()).collect()
+        };
+        let values = match &self.random {
+            Some(random) => values(&mut random.borrow_mut()),
+            None => values(&mut Random::new(0, Stream::Sampling)),
+        };
+        Tensor::from_data(TensorData::new(values, shape), device)
     }
 }
 
@@ -163,6 +179,11 @@ pub trait Network: Module + 'static {
 
     /// See [`sequence::Predictor::steps`].
     fn steps(&self, _batch: &Batch, _stopwatch: &dyn Stopwatch) -> Option<Stepwise> {
+        None
+    }
+
+    /// See [`sequence::Predictor::generative`].
+    fn generative(&self) -> Option<&dyn Generative> {
         None
     }
 

@@ -5,8 +5,8 @@ use std::ops::Range;
 use burn::tensor::Tensor;
 use burn::tensor::activation::log_softmax;
 use sequence::{
-    Batch, Density, InputKind, Inputs, Interface, LossKind, Pass, PassCost, Predictions, Predictor, Random,
-    Stepwise, Stopwatch, Stream, Targets,
+    Batch, Density, Generative, InputKind, Inputs, Interface, LossKind, Pass, PassCost, Predictions,
+    Predictor, Random, Stepwise, Stopwatch, Stream, Targets,
 };
 
 use crate::probe::{parameter_gradients, weights};
@@ -68,7 +68,7 @@ impl<N: Network> NetworkPredictor<N> {
         let outputs = self.network.outputs(batch, positions, &BodyContext::evaluation(&batch.lengths));
         let outputs: Tensor<2> = match self.interface.loss {
             LossKind::CrossEntropy => log_softmax(outputs, 1),
-            LossKind::MeanSquaredError => outputs,
+            LossKind::MeanSquaredError | LossKind::Density => outputs,
         };
         outputs.into_data().try_into_vec().expect("outputs are single precision")
     }
@@ -114,6 +114,10 @@ impl<N: Network> Predictor for NetworkPredictor<N> {
 
     fn steps(&self, batch: &Batch, stopwatch: &dyn Stopwatch) -> Option<Stepwise> {
         self.network.steps(batch, stopwatch)
+    }
+
+    fn generative(&self) -> Option<&dyn Generative> {
+        self.network.generative()
     }
 
     fn density(&self) -> Option<&dyn Density> {

@@ -10,6 +10,7 @@ pub(crate) mod character_language_model;
 mod dependent_features;
 mod first_cue_recall;
 mod gaussian_classes;
+mod gaussian_ring;
 mod indexed_recall;
 mod multi_query_recall;
 mod needle;
@@ -52,6 +53,7 @@ pub static TASKS: &[TaskEntry] = &[
     character_language_model::ENTRY,
     dependent_features::ENTRY,
     gaussian_classes::ENTRY,
+    gaussian_ring::ENTRY,
     noisy_sine::ENTRY,
     text_classification::ENTRY,
     tabular_classification::ENTRY,

@@ -19,6 +19,7 @@ use crate::settings::{complete, parse, resolve, table};
 
 mod bias_variance;
 mod decoding_cost;
+mod generation;
 mod gradient_by_depth;
 mod gradient_by_lag;
 mod growth;
@@ -52,6 +53,7 @@ pub static MEASUREMENTS: &[MeasurementEntry] = &[
     decoding_cost::ENTRY,
     bias_variance::ENTRY,
     joint::ENTRY,
+    generation::ENTRY,
     overfitting::ENTRY,
 ];
 

@@ -59,8 +59,11 @@ impl Work<'_> {
         let (validation, test) = (facts.validation_positions as f64, facts.test_positions as f64);
         if !self.trains {
             // A fit is one validation and no update.
-            let counting =
-                if self.reads == Reads::TrainingSet { TRAINING_SET_SECONDS } else { COUNTING_SECONDS };
+            let counting = if matches!(self.reads, Reads::TrainingSet | Reads::Examples) {
+                TRAINING_SET_SECONDS
+            } else {
+                COUNTING_SECONDS
+            };
             let validation = counting + validation / COUNTING_POSITIONS_A_SECOND;
             return StepCost { update: 0.0, validation, test: test / COUNTING_POSITIONS_A_SECOND };
         }
