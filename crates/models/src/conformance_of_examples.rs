@@ -1,4 +1,4 @@
-//! What every model that fits a finite training set at once must do, whatever it is: taken from the list, on three small tasks of one
+//! What every model that fits a finite training set at once must do, whatever it is: taken from the list, on four small tasks of one
 //! kind each. A model refuses the kinds that it does not read, and answers one at least.
 
 use sequence::{
@@ -19,11 +19,13 @@ enum Kind {
     Symbols,
     /// Three real numbers, of which the first is larger in class 1, and some are missing.
     Rows,
+    /// The same, of which none is missing.
+    CompleteRows,
     /// One number, and as target its double.
     Curve,
 }
 
-const KINDS: [Kind; 3] = [Kind::Symbols, Kind::Rows, Kind::Curve];
+const KINDS: [Kind; 4] = [Kind::Symbols, Kind::Rows, Kind::CompleteRows, Kind::Curve];
 
 struct Small {
     kind: Kind,
@@ -46,18 +48,22 @@ impl Small {
         let (time, inputs, targets) = match self.kind {
             Kind::Symbols => {
                 let symbol = |class: u32| {
-                    if random.below(4) == 0 { random.below(8) } else { 4 * class + random.below(4) }
+                    if random.below(4) == 0 && self.kind == Kind::Rows {
+                        random.below(8)
+                    } else {
+                        4 * class + random.below(4)
+                    }
                 };
                 let tokens = classes.iter().flat_map(|&class| [class; 5]).map(symbol).collect();
                 let targets =
                     classes.iter().copied().map(shown).flat_map(|class| [0, 0, 0, 0, class]).collect();
                 (5, Inputs::Tokens(tokens), Targets::Classes(targets))
             }
-            Kind::Rows => {
+            Kind::Rows | Kind::CompleteRows => {
                 let mut values = Vec::new();
                 for &class in &classes {
                     values.extend([2.0 * class as f32 + random.normal(), random.normal(), random.normal()]);
-                    if random.below(4) == 0 {
+                    if random.below(4) == 0 && self.kind == Kind::Rows {
                         let last = values.len() - 1;
                         values[last] = f32::NAN;
                     }
@@ -89,7 +95,9 @@ impl Task for Small {
     fn interface(&self) -> Interface {
         let (inputs, outputs, loss, maximum_time) = match self.kind {
             Kind::Symbols => (InputKind::Tokens { vocabulary: 8 }, 2, LossKind::CrossEntropy, 5),
-            Kind::Rows => (InputKind::Features { width: 3 }, 2, LossKind::CrossEntropy, 1),
+            Kind::Rows | Kind::CompleteRows => {
+                (InputKind::Features { width: 3 }, 2, LossKind::CrossEntropy, 1)
+            }
             Kind::Curve => (InputKind::Features { width: 1 }, 1, LossKind::MeanSquaredError, 1),
         };
         Interface { inputs, outputs, loss, maximum_time }

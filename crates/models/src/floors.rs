@@ -236,7 +236,9 @@ mod tests {
         fn training_batch(&self, _seed: u64, _update: u64, size: usize) -> Batch {
             let targets = match self.loss {
                 LossKind::CrossEntropy => Targets::Classes([0, 1, 1, 0].repeat(size)),
-                LossKind::MeanSquaredError => Targets::Values([9.0, 1.0, 2.0, 6.0].repeat(size)),
+                LossKind::MeanSquaredError | LossKind::Density => {
+                    Targets::Values([9.0, 1.0, 2.0, 6.0].repeat(size))
+                }
             };
             Batch {
                 size,

@@ -410,6 +410,38 @@ mod tests {
         }
     }
 
+    /// From the same responsibilities and over the same iterations as scikit-learn, to 1e-8.
+    #[test]
+    fn log_densities_are_those_of_scikit_learn() {
+        let fixture: serde_json::Value =
+            serde_json::from_str(include_str!("../fixtures/mixtures.json")).unwrap();
+        let numbers =
+            |value: &serde_json::Value| -> Vec<f64> { serde_json::from_value(value.clone()).unwrap() };
+        let whole = |value: &serde_json::Value| usize::try_from(value.as_u64().unwrap()).unwrap();
+        let cases = fixture["cases"].as_array().unwrap();
+        assert_eq!(cases.len(), 5);
+        for case in cases {
+            let width = whole(&case["width"]);
+            let rows = |key: &str| Rows { width, values: numbers(&case[key]) };
+            let covariance = serde_json::from_value(case["covariance"].clone()).unwrap();
+            let components = whole(&case["components"]);
+            let config = GaussianMixtureConfig { components, covariance, restarts: 1, ridge: 1e-300 };
+            let training = rows("rows");
+            let mut start = vec![0.0; training.len() * components];
+            for (row, assigned) in case["assigned"].as_array().unwrap().iter().enumerate() {
+                start[row * components + whole(assigned)] = 1.0;
+            }
+            let mut mixture = config.maximise(&training, &start);
+            for _ in 0..whole(&case["iterations"]) {
+                mixture = config.maximise(&training, &mixture.expectations(&training).1);
+            }
+            for (row, expected) in rows("test").iter().zip(numbers(&case["log_densities"])) {
+                let found = mixture.log_density(row);
+                assert!((found - expected).abs() < 1e-8 * expected.abs().max(1.0), "{found} {expected}");
+            }
+        }
+    }
+
     #[test]
     fn clusters_are_found() {
         let (mixture, _) =

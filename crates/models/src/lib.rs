@@ -46,6 +46,8 @@ mod conformance;
 #[cfg(test)]
 mod conformance_of_examples;
 #[cfg(test)]
+mod conformance_of_generators;
+#[cfg(test)]
 mod conformance_of_pairs;
 #[cfg(test)]
 mod gradients;
