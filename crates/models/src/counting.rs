@@ -24,6 +24,11 @@ pub trait Counting: Default + Serialize + DeserializeOwned {
     /// Which inputs it reads.
     const READS: Reads = Reads::Anything;
 
+    /// Whether an answer that is asked for at each position may depend on what comes after it.
+    fn reads_ahead(&self) -> bool {
+        false
+    }
+
     /// The unfitted model.
     ///
     /// # Errors
@@ -42,6 +47,10 @@ pub(crate) fn build<C: Counting>(
         return Err(LearnError::Setting { model: C::NAME, reason });
     }
     parse::<C>(C::NAME, settings)?.learner()
+}
+
+pub(crate) fn reads_ahead<C: Counting>(settings: &serde_json::Value) -> Result<bool, LearnError> {
+    Ok(parse::<C>(C::NAME, settings)?.reads_ahead())
 }
 
 impl Counting for NGramConfig {

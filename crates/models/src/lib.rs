@@ -14,6 +14,7 @@ mod examples;
 mod floors;
 mod gaussian_discriminant;
 mod gru;
+mod hidden_markov;
 mod least_squares;
 mod logistic_regression;
 mod lstm;
@@ -42,6 +43,8 @@ mod conformance_of_pairs;
 #[cfg(test)]
 mod gradients;
 #[cfg(test)]
+mod hidden_markov_fixtures;
+#[cfg(test)]
 mod torch_fixtures;
 
 pub use architecture::{Architecture, nearest};
@@ -49,6 +52,7 @@ pub use counting::Counting;
 pub use encoder_decoder::{EncoderDecoder, PairBody, PairNetwork};
 pub use floors::{Constant, ConstantConfig, Uniform, UniformConfig};
 pub use gru::Gru;
+pub use hidden_markov::{HiddenMarkov, HiddenMarkovConfig, Observed};
 pub use lstm::{ForgetBias, Lstm};
 pub use n_gram::{Counts, NGram, NGramConfig, Smoothing};
 pub use positions::AddedPositions;
@@ -70,6 +74,7 @@ pub static MODELS: &[ModelEntry] = &[
     ModelEntry::encoder_decoder::<lstm_encoder_decoder::LstmEncoderDecoder>(),
     ModelEntry::encoder_decoder::<transformer_encoder_decoder::TransformerEncoderDecoder>(),
     ModelEntry::counting::<NGramConfig>(),
+    ModelEntry::counting::<HiddenMarkovConfig>(),
     ModelEntry::counting::<naive_bayes::NaiveBayesConfig>(),
     ModelEntry::counting::<gaussian_discriminant::GaussianDiscriminantConfig>(),
     ModelEntry::counting::<logistic_regression::LogisticRegressionConfig>(),
@@ -188,7 +193,7 @@ impl ModelEntry {
             citation: C::CITATION,
             version: C::VERSION,
             attends: false,
-            reads_ahead: |_| Ok(false),
+            reads_ahead: counting::reads_ahead::<C>,
             reads: C::READS,
             defaults: architecture::defaults::<C>,
             build: counting::build::<C>,

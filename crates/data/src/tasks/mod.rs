@@ -10,6 +10,7 @@ pub(crate) mod character_language_model;
 mod dependent_features;
 mod first_cue_recall;
 mod gaussian_classes;
+mod hidden_states;
 mod indexed_recall;
 mod multi_query_recall;
 mod needle;
@@ -50,6 +51,7 @@ pub static TASKS: &[TaskEntry] = &[
     needle::ENTRY,
     sequence_copying::ENTRY,
     character_language_model::ENTRY,
+    hidden_states::ENTRY,
     dependent_features::ENTRY,
     gaussian_classes::ENTRY,
     noisy_sine::ENTRY,
