@@ -156,20 +156,26 @@ impl BaumWelch {
             return Err(unsuitable("its only symbol stands for one not seen; leave `missing-symbol` out"));
         }
         if let (None, Some(text)) = (data.training_set(), data.training_text()) {
-            let asks = if interface.outputs == symbols { Asks::Symbol } else { Asks::State };
-            if asks == Asks::State {
+            if interface.outputs != symbols {
                 return Err(unsuitable(
-                    "of a text it answers the next symbol, and this task asks for more or less",
+                    "of a text it answers each next symbol, and this task asks for others",
                 ));
             }
-            return Ok(Sequences { all: vec![Observed::of(text, symbols)], asks, symbols });
+            let all = vec![Observed::of(text, symbols)];
+            return Ok(Sequences { all, asks: Asks::Symbol, symbols });
         }
         let batches = data.training_set().ok_or_else(|| {
             unsuitable("it fits all examples at once, and this task is an endless stream of them")
         })?;
-        if interface.outputs == symbols
-            && let Some(texts) = batches.iter().map(next_symbols).collect::<Option<Vec<_>>>()
-        {
+        if let Some(texts) = batches.iter().map(next_symbols).collect::<Option<Vec<_>>>() {
+            // Taken for states, which are answered given the whole sequence, the next symbols would be seen.
+            if interface.outputs != symbols {
+                return Err(unsuitable(&format!(
+                    "this task asks for the next of {} symbols, and the model has {symbols}: `missing-symbol` says whether the last \
+                     one of the vocabulary stands for one not seen",
+                    interface.outputs
+                )));
+            }
             let all = texts.concat().iter().map(|text| Observed::of(text, symbols)).collect();
             return Ok(Sequences { all, asks: Asks::Symbol, symbols });
         }
@@ -270,7 +276,9 @@ fn normalise(weights: &mut [f64]) -> f64 {
     let sum: f64 = weights.iter().sum();
     if sum > 0.0 {
         let by = 1.0 / sum;
-        weights.iter_mut().for_each(|weight| *weight *= by);
+        for weight in weights {
+            *weight *= by;
+        }
     }
     sum
 }
@@ -374,7 +382,9 @@ impl HiddenMarkov {
         if forward.scales[at] > 0.0 {
             self.weigh(after, sequence.symbols[at], sequence.states[at]);
             let by = 1.0 / forward.scales[at];
-            after.iter_mut().for_each(|weight| *weight *= by);
+            for weight in after {
+                *weight *= by;
+            }
         }
     }
 
@@ -639,7 +649,9 @@ impl Predictor for Fitted {
         let mut values = Vec::with_capacity(batch.size * batch.time * outputs);
         for (row, &length) in batch.lengths.iter().enumerate() {
             let answers = self.answers(&tokens[row * batch.time..][..length]);
-            answers.iter().for_each(|answer| values.extend(log_probabilities(answer)));
+            for answer in answers {
+                values.extend(log_probabilities(&answer));
+            }
             (length..batch.time).for_each(|_| values.extend(log_probabilities(&even)));
         }
         Predictions { outputs, values }
@@ -904,7 +916,7 @@ mod tests {
             );
         }
         // P(x1 .. x4) is the product of the densities.
-        let product: f32 = [0, 2, 3, 1]
+        let product: f32 = [0_u32, 2, 3, 1]
             .iter()
             .enumerate()
             .map(|(at, &symbol)| fitted.next_log_probabilities(&[0, 2, 3, 1][..at])[symbol as usize])

@@ -109,7 +109,9 @@ fn probability(parts: u32) -> f64 {
 /// Scales to a sum of 1.
 fn normalise(weights: &mut [f64; STATES]) {
     let sum: f64 = weights.iter().sum();
-    weights.iter_mut().for_each(|weight| *weight /= sum);
+    for weight in weights {
+        *weight /= sum;
+    }
 }
 
 /// The probabilities of the states one step of a chain later.
