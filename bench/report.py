@@ -365,8 +365,8 @@ def main():
         "## Hidden Markov model",
         "",
         "Three states and six symbols, 500 sequences of 40 symbols, beside hmmlearn: 20 iterations of Baum-Welch from the same start (`fit`), "
-        "the probability of all sequences (`score`) and the likeliest path of each (`decode`). hmmlearn fits with compiled loops, but goes through Python once a sequence and iteration. Both come to the same log-probability within "
-        "1e-6. Processor time of one thread, median and interquartile range.",
+        "the probability of all sequences (`score`) and the likeliest path of each (`decode`). hmmlearn fits with compiled loops, but "
+        "goes through Python once a sequence and iteration. Both come to the same log-probability within 1e-6. Processor time of one thread, median and interquartile range.",
         "",
         *hidden_markov_lines(),
         "",
