@@ -78,6 +78,7 @@ fn variants() -> Vec<(&'static str, &'static str, Value)> {
         ("logistic-regression", texts, json!({"order": 2, "counts": true})),
         ("naive-bayes", texts, json!({"order": 2, "counts": true})),
         ("naive-bayes", texts, json!({"event": "bernoulli"})),
+        ("hidden-markov", "hidden-states", json!({"states": 5, "restarts": 2})),
         ("n-gram", text, json!({"order": 3, "smoothing": "kneser-ney"})),
         ("n-gram", text, json!({"order": 3, "smoothing": "witten-bell"})),
     ]

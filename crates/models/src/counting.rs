@@ -27,6 +27,11 @@ pub trait Counting: Default + Serialize + DeserializeOwned {
     /// What it says of the examples themselves.
     const OFFERS: Offers = Offers::NOTHING;
 
+    /// Whether an answer that is asked for at each position may depend on what comes after it.
+    fn reads_ahead(&self) -> bool {
+        false
+    }
+
     /// The unfitted model.
     ///
     /// # Errors
@@ -45,6 +50,10 @@ pub(crate) fn build<C: Counting>(
         return Err(LearnError::Setting { model: C::NAME, reason });
     }
     parse::<C>(C::NAME, settings)?.learner()
+}
+
+pub(crate) fn reads_ahead<C: Counting>(settings: &serde_json::Value) -> Result<bool, LearnError> {
+    Ok(parse::<C>(C::NAME, settings)?.reads_ahead())
 }
 
 impl Counting for NGramConfig {

@@ -109,6 +109,26 @@ pub(crate) fn symbols(batch: &Batch) -> Vec<Vec<u32>> {
     batch.lengths.iter().enumerate().map(sequence).collect()
 }
 
+/// The sequences of a batch with the symbol that follows each, if the targets ask for the next symbol and for nothing else. A
+/// position may be left out, as where the next symbol was not seen; a batch in which nothing says what is asked for has none.
+pub(crate) fn next_symbols(batch: &Batch) -> Option<Vec<Vec<u32>>> {
+    let Targets::Classes(classes) = &batch.targets else { return None };
+    let mut texts = symbols(batch);
+    let mut confirmed = false;
+    for (row, text) in texts.iter_mut().enumerate() {
+        let length = text.len();
+        for at in (0..length).filter(|at| batch.loss_mask[row * batch.time + at]) {
+            let target = classes[row * batch.time + at];
+            match text.get(at + 1) {
+                Some(&next) if next == target => confirmed = true,
+                Some(_) => return None,
+                None => text.push(target),
+            }
+        }
+    }
+    confirmed.then_some(texts)
+}
+
 /// The features of a batch in double precision.
 pub(crate) fn values(batch: &Batch) -> Vec<f64> {
     let Inputs::Features { values, .. } = &batch.inputs else { return Vec::new() };
@@ -231,6 +251,30 @@ mod tests {
         assert!(drawn_from(&[0.0, 0.0], &mut random) < 2);
         assert_eq!(log_sum(&[f64::NEG_INFINITY; 2]), f64::NEG_INFINITY);
         assert!((log_sum(&[0.0, 3.0_f64.ln()]) - 4.0_f64.ln()).abs() < 1e-12);
+    }
+
+    #[test]
+    fn the_next_symbols_are_told_from_other_targets() {
+        let batch = |tokens: [u32; 6], targets: [u32; 6], loss_mask: [bool; 6]| Batch {
+            size: 2,
+            time: 3,
+            inputs: Inputs::Tokens(tokens.to_vec()),
+            source: None,
+            targets: Targets::Classes(targets.to_vec()),
+            loss_mask: loss_mask.to_vec(),
+            lengths: vec![3, 2],
+        };
+        let asked = [true, true, true, true, true, false];
+        let texts = next_symbols(&batch([1, 2, 3, 4, 5, 0], [2, 3, 9, 5, 8, 0], asked));
+        assert_eq!(texts, Some(vec![vec![1, 2, 3, 9], vec![4, 5, 8]]));
+        // The last is not asked for, and one within neither.
+        let fewer = [true, false, false, false, true, false];
+        let texts = next_symbols(&batch([1, 2, 3, 4, 5, 0], [2, 0, 0, 0, 8, 0], fewer));
+        assert_eq!(texts, Some(vec![vec![1, 2, 3], vec![4, 5, 8]]));
+        // Anything else is no next symbol; nor is it known what the last positions alone ask for.
+        assert_eq!(next_symbols(&batch([1, 2, 3, 4, 5, 0], [2, 2, 9, 5, 8, 0], asked)), None);
+        let last = [false, false, true, false, true, false];
+        assert_eq!(next_symbols(&batch([1, 2, 3, 4, 5, 0], [0, 0, 9, 0, 8, 0], last)), None);
     }
 
     #[test]

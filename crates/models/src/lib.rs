@@ -20,6 +20,7 @@ mod gaussian_mixture;
 mod generative_adversarial_network;
 mod generator;
 mod gru;
+mod hidden_markov;
 mod kernel_density;
 mod least_squares;
 mod logistic_regression;
@@ -52,6 +53,8 @@ mod conformance_of_pairs;
 #[cfg(test)]
 mod gradients;
 #[cfg(test)]
+mod hidden_markov_fixtures;
+#[cfg(test)]
 mod torch_fixtures;
 
 pub use architecture::{Architecture, nearest};
@@ -61,6 +64,7 @@ pub use energy::{energy_distance, energy_scores};
 pub use floors::{Constant, ConstantConfig, Uniform, UniformConfig};
 pub use generator::Generator;
 pub use gru::Gru;
+pub use hidden_markov::{HiddenMarkov, HiddenMarkovConfig, Observed};
 pub use lstm::{ForgetBias, Lstm};
 pub use n_gram::{Counts, NGram, NGramConfig, Smoothing};
 pub use positions::AddedPositions;
@@ -82,6 +86,7 @@ pub static MODELS: &[ModelEntry] = &[
     ModelEntry::encoder_decoder::<lstm_encoder_decoder::LstmEncoderDecoder>(),
     ModelEntry::encoder_decoder::<transformer_encoder_decoder::TransformerEncoderDecoder>(),
     ModelEntry::counting::<NGramConfig>(),
+    ModelEntry::counting::<HiddenMarkovConfig>(),
     ModelEntry::counting::<naive_bayes::NaiveBayesConfig>(),
     ModelEntry::counting::<gaussian_discriminant::GaussianDiscriminantConfig>(),
     ModelEntry::counting::<gaussian_mixture::GaussianMixtureConfig>(),
@@ -244,7 +249,7 @@ impl ModelEntry {
             citation: C::CITATION,
             version: C::VERSION,
             attends: false,
-            reads_ahead: |_| Ok(false),
+            reads_ahead: counting::reads_ahead::<C>,
             reads: C::READS,
             offers: C::OFFERS,
             defaults: architecture::defaults::<C>,

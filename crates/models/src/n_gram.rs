@@ -10,12 +10,15 @@
 //!
 //! After a context never seen p = p', and below the unigrams p' = 1 / vocabulary.
 
+use std::borrow::Cow;
+
 use sequence::{
     Batch, Dataset, Density, Fit, InputKind, Inputs, LearnError, Learner, LossKind, Predictions, Predictor,
     Run,
 };
 use serde::{Deserialize, Serialize};
 
+use crate::examples::next_symbols;
 use crate::floors::{fit_without_updates, validation_bytes};
 
 /// Registered name.
@@ -80,8 +83,13 @@ impl NGram {
     /// When a symbol is not below `vocabulary`.
     #[must_use]
     pub fn count(&self, text: &[u32], vocabulary: usize) -> Counts {
+        self.count_all(text, &[text.len()], vocabulary)
+    }
+
+    /// Counts the grams of texts that were put one after the other and end at `ends`; none goes from one into the next.
+    fn count_all(&self, text: &[u32], ends: &[usize], vocabulary: usize) -> Counts {
         assert!(text.iter().all(|&symbol| (symbol as usize) < vocabulary), "a symbol outside the vocabulary");
-        let mut orders = count_grams(text, self.config.order);
+        let mut orders = count_grams(text, ends, self.config.order);
         let discounts = match self.config.smoothing {
             Smoothing::WittenBell => Vec::new(),
             Smoothing::KneserNey => {
@@ -96,8 +104,8 @@ impl NGram {
 impl Learner for NGram {
     fn fit(&self, data: &Dataset, run: &mut Run) -> Result<Fit, LearnError> {
         let unsuitable = |reason: &str| LearnError::Unsuitable { model: NAME, reason: reason.into() };
-        let text =
-            data.training_text().ok_or_else(|| unsuitable("it counts a text, and this task has none"))?;
+        let (text, ends) =
+            texts(data).ok_or_else(|| unsuitable("it counts a text, and this task has none"))?;
         let interface = data.interface();
         let InputKind::Tokens { vocabulary } = interface.inputs else {
             return Err(unsuitable("it reads symbols, and this task has real-valued inputs"));
@@ -105,18 +113,20 @@ impl Learner for NGram {
         if interface.loss != LossKind::CrossEntropy || interface.outputs != vocabulary {
             return Err(unsuitable("it predicts the next symbol, and this task asks for something else"));
         }
-        Ok(fit_without_updates(Box::new(self.count(text, vocabulary)), data, run))
+        Ok(fit_without_updates(Box::new(self.count_all(&text, &ends, vocabulary)), data, run))
     }
 
     fn peak_bytes(&self, data: &Dataset) -> u64 {
-        let positions = data.training_text().map_or(0, <[u32]>::len) as u64;
+        let of_batch = |batch: &Batch| batch.size * (batch.time + 1);
+        let of_set: usize = data.training_set().iter().flatten().map(of_batch).sum();
+        let positions = of_set.max(data.training_text().map_or(0, <[u32]>::len)) as u64;
         // A sorted index of positions, and in the worst case for each order as many grams as positions: 16 bytes
         // each, twice that while their lists grow, and 8 to find the shorter grams.
         let grams_per_order = (1..=self.config.order).map(|length| {
             let length = u32::try_from(length).unwrap_or(u32::MAX);
             (data.interface().outputs as u64).saturating_pow(length).min(positions)
         });
-        8 * positions + 40 * grams_per_order.sum::<u64>() + validation_bytes(data)
+        12 * positions + 40 * grams_per_order.sum::<u64>() + validation_bytes(data)
     }
 }
 
@@ -265,11 +275,30 @@ impl Predictor for Counts {
     }
 }
 
-/// Counts the grams of 1 to `longest` symbols.
+/// What is counted: a text, or the sequences of a finite training set that asks for the next symbol, one after the other, and
+/// where each ends.
+fn texts<'a>(data: &'a Dataset) -> Option<(Cow<'a, [u32]>, Vec<usize>)> {
+    if let Some(text) = data.training_text() {
+        return Some((Cow::Borrowed(text), vec![text.len()]));
+    }
+    let sequences = data.training_set()?.iter().map(next_symbols).collect::<Option<Vec<_>>>()?.concat();
+    let ends = sequences.iter().scan(0, |end, sequence| {
+        *end += sequence.len();
+        Some(*end)
+    });
+    let ends = ends.collect();
+    Some((Cow::Owned(sequences.concat()), ends))
+}
+
+/// Counts the grams of 1 to `longest` symbols in texts that end at `ends`.
 ///
 /// Positions are sorted by the symbols that follow them, so that equal grams of every length are neighbours.
-fn count_grams(text: &[u32], longest: usize) -> Vec<Order> {
-    let from = |start: usize| &text[start..text.len().min(start + longest)];
+fn count_grams(text: &[u32], ends: &[usize], longest: usize) -> Vec<Order> {
+    let end_of = |start: usize| match ends {
+        [end] => *end,
+        _ => ends[ends.partition_point(|&end| end <= start)],
+    };
+    let from = |start: usize| &text[start..end_of(start).min(start + longest)];
     let mut starts: Vec<usize> = (0..text.len()).collect();
     starts.sort_unstable_by(|&first, &second| from(first).cmp(from(second)));
 
@@ -364,6 +393,18 @@ mod tests {
     }
 
     #[test]
+    fn no_gram_goes_from_one_sequence_into_the_next() {
+        // ab and ab: b is never followed, so that ba is no gram, as it is in abab.
+        let model = model(2, Smoothing::WittenBell);
+        let apart = model.count_all(&text("abab"), &[2, 4], 3);
+        let together = model.count(&text("abab"), 3);
+        assert_eq!(apart.distribution(&text("b")), apart.distribution(&[]));
+        assert_ne!(together.distribution(&text("b")), together.distribution(&[]));
+        assert_eq!(apart.distribution(&text("a")), together.distribution(&text("a")));
+        assert_eq!((apart.total_parameters(), together.total_parameters()), (3, 4));
+    }
+
+    #[test]
     fn kneser_ney_by_hand() {
         // abac, vocabulary 4. Bigrams ab, ba, ac once each: D = 3 / 3 = 1. Before a: {b}; before b: {a};
         // before c: {a}: three unigrams counted once, D = 1, so p(unigram) = (0 + 3 / 4) / 3 = 1/4 each.
@@ -421,7 +462,7 @@ mod tests {
     fn counts_equal_those_of_every_substring() {
         let mut random = Random::new(2, Stream::Test);
         let text: Vec<u32> = (0..300).map(|_| random.below(4)).collect();
-        let raw = count_grams(&text, 3);
+        let raw = count_grams(&text, &[text.len()], 3);
         let mut preceding = raw.clone();
         count_preceding_symbols(&mut preceding);
         for (length, order) in raw.iter().enumerate() {

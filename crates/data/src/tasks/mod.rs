@@ -11,6 +11,7 @@ mod dependent_features;
 mod first_cue_recall;
 mod gaussian_classes;
 mod gaussian_ring;
+mod hidden_states;
 mod indexed_recall;
 mod multi_query_recall;
 mod needle;
@@ -51,6 +52,7 @@ pub static TASKS: &[TaskEntry] = &[
     needle::ENTRY,
     sequence_copying::ENTRY,
     character_language_model::ENTRY,
+    hidden_states::ENTRY,
     dependent_features::ENTRY,
     gaussian_classes::ENTRY,
     gaussian_ring::ENTRY,
