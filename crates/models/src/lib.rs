@@ -9,12 +9,14 @@ mod bidirectional_lstm;
 mod causal_convolution;
 mod cholesky;
 mod counting;
+mod decision_tree;
 mod encoder_decoder;
 mod examples;
 mod floors;
 mod gaussian_discriminant;
 mod gru;
 mod least_squares;
+mod linear_regression;
 mod logistic_regression;
 mod lstm;
 mod lstm_encoder_decoder;
@@ -26,6 +28,7 @@ mod naive_bayes;
 mod polynomial_regression;
 mod positions;
 mod random_features;
+mod random_forest;
 mod recurrent;
 mod rnn;
 mod transformer;
@@ -73,6 +76,9 @@ pub static MODELS: &[ModelEntry] = &[
     ModelEntry::counting::<naive_bayes::NaiveBayesConfig>(),
     ModelEntry::counting::<gaussian_discriminant::GaussianDiscriminantConfig>(),
     ModelEntry::counting::<logistic_regression::LogisticRegressionConfig>(),
+    ModelEntry::counting::<decision_tree::DecisionTreeConfig>(),
+    ModelEntry::counting::<random_forest::RandomForestConfig>(),
+    ModelEntry::counting::<linear_regression::LinearRegressionConfig>(),
     ModelEntry::counting::<polynomial_regression::PolynomialRegressionConfig>(),
     ModelEntry::counting::<random_features::RandomFeaturesConfig>(),
     ModelEntry::counting::<ConstantConfig>(),
