@@ -149,7 +149,7 @@ mod tests {
     /// How often the class is that of the signs of the features `a` and `b`.
     fn agreement(batch: &Batch, a: usize, b: usize) -> f64 {
         let Inputs::Features { width, values } = &batch.inputs else { panic!("the inputs are features") };
-        let right = |(row, &class): &(&[f32], &u32)| u32::from((row[a] > 0.0) != (row[b] > 0.0)) == class;
+        let right = |(row, class): &(&[f32], &u32)| u32::from((row[a] > 0.0) != (row[b] > 0.0)) == **class;
         values.chunks(*width).zip(classes(batch)).filter(right).count() as f64 / batch.size as f64
     }
 
