@@ -370,8 +370,14 @@ impl Search<'_> {
                 continue;
             }
             let middle = value.midpoint(next);
-            // Rounding may put it onto the upper value, which belongs to the right.
-            let threshold = if middle < next { middle } else { value };
+            let threshold = if next == f64::INFINITY {
+                next
+            } else if middle < next {
+                middle
+            } else {
+                // Rounding has put it onto the upper value, which belongs to the right.
+                value
+            };
             consider(&left, threshold, false);
             if lost > 0 && place + 1 < known {
                 let with: Vec<f64> =

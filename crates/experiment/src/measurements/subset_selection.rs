@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Where labels are noise every subset is at chance, and whatever the winner shows beyond is the luck of having been tried often enough
-//! (Ambroise and McLachlan 2002; Cawley and Talbot 2010). The nested estimate holds the selection out, too. Subsets and folds are
+//! (Cawley and Talbot 2010). The nested estimate holds the selection out, too. Subsets and folds are
 //! drawn once a cell, so that more subsets contain the fewer ones.
 
 use record::Settings;
