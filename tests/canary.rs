@@ -71,6 +71,8 @@ fn variants() -> Vec<(&'static str, &'static str, Value)> {
         ("lstm-encoder-decoder", "sequence-copying", json!({"bidirectional": true})),
         ("gaussian-discriminant", gaussian, json!({"covariance": "own"})),
         ("gaussian-discriminant", gaussian, json!({"complete-cases": true})),
+        ("linear-regression", "sparse-regression", json!({"l1": 0.1})),
+        ("random-forest", gaussian, json!({"bootstrap": false, "leaf": 5})),
         ("logistic-regression", gaussian, json!({"missing": "zero"})),
         ("logistic-regression", gaussian, json!({"missing": "indicator"})),
         ("logistic-regression", gaussian, json!({"missing": "complete-cases"})),

@@ -1,4 +1,4 @@
-//! Linear regression on functions of one number: what polynomials and random features share.
+//! Least squares with a small ridge: what polynomials, random features and linear regression share.
 //!
 //! ```text
 //! f(x) = sum_j w_j phi_j(x),   w least of |y - Phi w|^2 + r |w|^2,   Phi [n, p]
@@ -84,8 +84,13 @@ pub(crate) fn fit<B: Basis>(basis: B, points: &Points, ridge: f64, data: &Datase
     Fit { multiply_adds, ..fit_without_updates(Box::new(Line { basis, weights }), data, run) }
 }
 
-fn weights<B: Basis>(basis: &B, points: &Points, ridge: f64) -> Vec<f64> {
+fn weights<B: Basis>(basis: &B, points: &Points, penalty: f64) -> Vec<f64> {
     let rows: Vec<Vec<f64>> = points.x.iter().map(|&x| basis.functions(x)).collect();
+    ridge(&rows, &points.y, penalty)
+}
+
+/// The weights of rows [n, p] that are least of |y - Phi w|^2 + n r |w|^2.
+pub(crate) fn ridge(rows: &[Vec<f64>], y: &[f64], ridge: f64) -> Vec<f64> {
     let (n, p) = (rows.len(), rows.first().map_or(0, Vec::len));
     let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
     let against_points = |of_points: &[f64]| -> Vec<f64> {
@@ -113,7 +118,7 @@ fn weights<B: Basis>(basis: &B, points: &Points, ridge: f64) -> Vec<f64> {
             }
             continue;
         };
-        let mut solution = if dual { points.y.clone() } else { against_points(&points.y) };
+        let mut solution = if dual { y.to_vec() } else { against_points(y) };
         factor.solve(&mut solution);
         return if dual { against_points(&solution) } else { solution };
     }

@@ -11,6 +11,7 @@ mod bidirectional_lstm;
 mod causal_convolution;
 mod cholesky;
 mod counting;
+mod decision_tree;
 mod encoder_decoder;
 mod energy;
 mod examples;
@@ -23,6 +24,7 @@ mod gru;
 mod hidden_markov;
 mod kernel_density;
 mod least_squares;
+mod linear_regression;
 mod logistic_regression;
 mod lstm;
 mod lstm_encoder_decoder;
@@ -34,6 +36,7 @@ mod naive_bayes;
 mod polynomial_regression;
 mod positions;
 mod random_features;
+mod random_forest;
 mod recurrent;
 mod rnn;
 mod transformer;
@@ -95,6 +98,9 @@ pub static MODELS: &[ModelEntry] = &[
     ModelEntry::generator::<variational_autoencoder::VariationalAutoencoder>(),
     ModelEntry::generator::<generative_adversarial_network::GenerativeAdversarialNetwork>(),
     ModelEntry::counting::<logistic_regression::LogisticRegressionConfig>(),
+    ModelEntry::counting::<decision_tree::DecisionTreeConfig>(),
+    ModelEntry::counting::<random_forest::RandomForestConfig>(),
+    ModelEntry::counting::<linear_regression::LinearRegressionConfig>(),
     ModelEntry::counting::<polynomial_regression::PolynomialRegressionConfig>(),
     ModelEntry::counting::<random_features::RandomFeaturesConfig>(),
     ModelEntry::counting::<ConstantConfig>(),

@@ -16,9 +16,11 @@ mod indexed_recall;
 mod multi_query_recall;
 mod needle;
 mod noisy_sine;
+mod noisy_xor;
 mod running_parity;
 mod sequence_copying;
 mod shifted_copy;
+mod sparse_regression;
 mod tabular_classification;
 mod text_classification;
 
@@ -57,6 +59,8 @@ pub static TASKS: &[TaskEntry] = &[
     gaussian_classes::ENTRY,
     gaussian_ring::ENTRY,
     noisy_sine::ENTRY,
+    noisy_xor::ENTRY,
+    sparse_regression::ENTRY,
     text_classification::ENTRY,
     tabular_classification::ENTRY,
 ];

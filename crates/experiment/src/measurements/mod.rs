@@ -18,7 +18,9 @@ use crate::machine::Machine;
 use crate::settings::{complete, parse, resolve, table};
 
 mod bias_variance;
+mod cross_validation;
 mod decoding_cost;
+mod ensemble_variance;
 mod generation;
 mod gradient_by_depth;
 mod gradient_by_lag;
@@ -26,6 +28,7 @@ mod growth;
 mod importance;
 mod joint;
 mod overfitting;
+mod part;
 mod pass_cost;
 mod position_probe;
 mod repeat;
@@ -33,9 +36,11 @@ mod ridge;
 mod slope;
 mod staircase;
 mod step_time;
+mod subset_selection;
 mod train;
 mod untrained;
 mod update_sizes;
+mod validation_curve;
 
 pub(crate) use staircase::{LADDER, RATES};
 
@@ -55,6 +60,10 @@ pub static MEASUREMENTS: &[MeasurementEntry] = &[
     joint::ENTRY,
     generation::ENTRY,
     overfitting::ENTRY,
+    validation_curve::ENTRY,
+    cross_validation::ENTRY,
+    subset_selection::ENTRY,
+    ensemble_variance::ENTRY,
 ];
 
 /// The measurement of that name.
