@@ -14,11 +14,13 @@ mod indexed_recall;
 mod multi_query_recall;
 mod needle;
 mod noisy_sine;
+mod random_labels;
 mod running_parity;
 mod sequence_copying;
 mod shifted_copy;
 mod tabular_classification;
 mod text_classification;
+mod two_authors;
 
 /// A task as the registry knows it.
 pub struct TaskEntry {
@@ -54,6 +56,8 @@ pub static TASKS: &[TaskEntry] = &[
     gaussian_classes::ENTRY,
     noisy_sine::ENTRY,
     text_classification::ENTRY,
+    two_authors::ENTRY,
+    random_labels::ENTRY,
     tabular_classification::ENTRY,
 ];
 

@@ -24,11 +24,14 @@ mod gradient_by_lag;
 mod growth;
 mod importance;
 mod joint;
+mod memorisation;
 mod overfitting;
 mod pass_cost;
 mod position_probe;
+mod rate_sensitivity;
 mod repeat;
 mod ridge;
+mod sampling;
 mod slope;
 mod staircase;
 mod step_time;
@@ -53,6 +56,9 @@ pub static MEASUREMENTS: &[MeasurementEntry] = &[
     bias_variance::ENTRY,
     joint::ENTRY,
     overfitting::ENTRY,
+    sampling::ENTRY,
+    memorisation::ENTRY,
+    rate_sensitivity::ENTRY,
 ];
 
 /// The measurement of that name.
