@@ -204,9 +204,7 @@ fn training() -> TrainingConfig {
 
 /// Every registered model that reads one sequence as it comes, then the variants whose code differs.
 fn arms() -> Vec<Arm> {
-    let readers = MODELS.iter().filter(|entry| {
-        !matches!(entry.reads, Reads::SourceAndTarget | Reads::TrainingSet | Reads::Examples)
-    });
+    let readers = MODELS.iter().filter(|entry| matches!(entry.reads, Reads::OneSequence | Reads::Anything));
     let defaults = readers.map(|entry| Arm { entry, settings: json!({}) });
     let variants = [
         ("rnn", json!({"initialisation": "uniform", "layers": 2})),

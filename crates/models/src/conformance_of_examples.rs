@@ -14,7 +14,7 @@ const EXAMPLES: usize = 300;
 
 /// What an example is.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Kind {
+pub(crate) enum Kind {
     /// Five symbols below 8; class 1 has more of the upper half.
     Symbols,
     /// Three real numbers, of which the first is larger in class 1, and some are missing.
@@ -27,16 +27,16 @@ enum Kind {
 
 const KINDS: [Kind; 4] = [Kind::Symbols, Kind::Rows, Kind::CompleteRows, Kind::Curve];
 
-struct Small {
-    kind: Kind,
+pub(crate) struct Small {
+    pub(crate) kind: Kind,
     /// Whether labels have nothing to do with the examples.
-    shuffled: bool,
+    pub(crate) shuffled: bool,
     /// Whether there is a training set.
-    finite: bool,
+    pub(crate) finite: bool,
 }
 
 impl Small {
-    fn of(kind: Kind) -> Self {
+    pub(crate) fn of(kind: Kind) -> Self {
         Self { kind, shuffled: false, finite: true }
     }
 
@@ -155,7 +155,7 @@ impl Task for Small {
     }
 }
 
-struct Still;
+pub(crate) struct Still;
 
 impl Stopwatch for Still {
     fn wall_seconds(&self) -> f64 {

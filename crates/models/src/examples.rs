@@ -7,6 +7,8 @@ use sequence::{
     Batch, Column, Dataset, InputKind, Inputs, LearnError, LossKind, Predictions, Random, Samples, Targets,
 };
 
+use crate::architecture::NOTHING_TO_ANSWER;
+
 /// The labelled examples of a task.
 pub(crate) struct Examples {
     /// What each example is.
@@ -48,11 +50,22 @@ impl Rows {
 }
 
 impl Examples {
-    /// The training set of a classification task, or of one of density: then all examples are of one class.
+    /// The training set of a classification task.
+    ///
+    /// # Errors
+    /// When the task asks for values or for nothing, has no finite training set, or asks for more than one class a sequence.
+    pub(crate) fn of(data: &Dataset, model: &'static str) -> Result<Self, LearnError> {
+        match data.interface().loss {
+            LossKind::Density => Err(LearnError::Unsuitable { model, reason: NOTHING_TO_ANSWER.to_owned() }),
+            _ => Self::of_any(data, model),
+        }
+    }
+
+    /// The training set of a classification task, or of one of density, whose examples are all of one class.
     ///
     /// # Errors
     /// When the task asks for values, has no finite training set, or asks for more than one class a sequence.
-    pub(crate) fn of(data: &Dataset, model: &'static str) -> Result<Self, LearnError> {
+    pub(crate) fn of_any(data: &Dataset, model: &'static str) -> Result<Self, LearnError> {
         let unsuitable = |reason: &str| LearnError::Unsuitable { model, reason: reason.to_owned() };
         let interface = data.interface();
         if interface.loss == LossKind::MeanSquaredError {

@@ -342,7 +342,7 @@ impl Pattern {
 impl Learner for GaussianDiscriminant {
     fn fit(&self, data: &Dataset, run: &mut Run) -> Result<Fit, LearnError> {
         let unsuitable = |reason: &str| LearnError::Unsuitable { model: NAME, reason: reason.to_owned() };
-        let examples = Examples::of(data, NAME)?;
+        let examples = Examples::of_any(data, NAME)?;
         let ExampleInputs::Rows(rows) = &examples.inputs else {
             return Err(unsuitable("it reads rows of real numbers, and this task has symbols"));
         };

@@ -51,7 +51,7 @@ struct KernelDensity {
 impl Learner for KernelDensity {
     fn fit(&self, data: &Dataset, run: &mut Run) -> Result<Fit, LearnError> {
         let unsuitable = |reason: &str| LearnError::Unsuitable { model: NAME, reason: reason.to_owned() };
-        let examples = Examples::of(data, NAME)?;
+        let examples = Examples::of_any(data, NAME)?;
         let real = examples.columns.iter().all(|column| *column == Column::Real);
         let (true, 1, ExampleInputs::Rows(rows)) = (real, examples.classes, examples.inputs) else {
             return Err(unsuitable("it models rows of real numbers, and this task asks for something else"));

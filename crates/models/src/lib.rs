@@ -10,6 +10,7 @@ mod autoencoder;
 mod bidirectional_lstm;
 mod causal_convolution;
 mod cholesky;
+mod class_conditional;
 mod counting;
 mod decision_tree;
 mod encoder_decoder;
@@ -86,6 +87,7 @@ pub static MODELS: &[ModelEntry] = &[
     ModelEntry::network::<min_gru::MinGru>(),
     ModelEntry::network::<Transformer>(),
     ModelEntry::network::<causal_convolution::CausalConvolution>(),
+    class_conditional::ENTRY,
     ModelEntry::encoder_decoder::<lstm_encoder_decoder::LstmEncoderDecoder>(),
     ModelEntry::encoder_decoder::<transformer_encoder_decoder::TransformerEncoderDecoder>(),
     ModelEntry::counting::<NGramConfig>(),
@@ -121,6 +123,8 @@ pub struct Size {
 pub enum Reads {
     /// One sequence.
     OneSequence,
+    /// One sequence of symbols with one class, of which it learns how they come about together.
+    LabelledSequence,
     /// A sequence of symbols, and another to condition on.
     SourceAndTarget,
     /// All examples of a finite training set at once; which kinds of them it can learn from it says when it sees the task.
@@ -139,7 +143,7 @@ impl Reads {
             (Self::TrainingSet | Self::Examples, true) => {
                 Some("it has a source sequence, and this model reads examples of one part")
             }
-            (Self::OneSequence, true) => {
+            (Self::OneSequence | Self::LabelledSequence, true) => {
                 Some("it has a source sequence, and this network reads one sequence")
             }
             (Self::SourceAndTarget, false) => {

@@ -14,10 +14,9 @@
 //! Symbols become bags of n-grams. Of features, real numbers are standardised and categories become one indicator each. A weighted
 //! sum needs every value: `missing` says what stands for those that are not there.
 
-use sequence::{Batch, Column, Dataset, Fit, LearnError, Learner, LossKind, Predictions, Predictor, Run};
+use sequence::{Batch, Column, Dataset, Fit, LearnError, Learner, Predictions, Predictor, Run};
 use serde::{Deserialize, Serialize};
 
-use crate::architecture::NOTHING_TO_ANSWER;
 use crate::examples::{
     ExampleInputs, Examples, Rows, check_prior, log_normalised, predictions, symbols, values,
 };
@@ -388,9 +387,6 @@ enum Features {
 
 impl Learner for LogisticRegression {
     fn fit(&self, data: &Dataset, run: &mut Run) -> Result<Fit, LearnError> {
-        if data.interface().loss == LossKind::Density {
-            return Err(LearnError::Unsuitable { model: NAME, reason: NOTHING_TO_ANSWER.to_owned() });
-        }
         let examples = Examples::of(data, NAME)?;
         if self.config.prior > 0.0 && examples.classes != 2 {
             let reason = format!(

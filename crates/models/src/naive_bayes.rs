@@ -264,7 +264,7 @@ fn floor_variances(columns: &mut [ColumnLikelihood]) {
 
 impl Learner for NaiveBayes {
     fn fit(&self, data: &Dataset, run: &mut Run) -> Result<Fit, LearnError> {
-        let examples = Examples::of(data, NAME)?;
+        let examples = Examples::of_any(data, NAME)?;
         if self.config.prior > 0.0 && examples.classes != 2 {
             let reason = format!(
                 "`prior` is the share of the second of two classes, and here are {}",

@@ -187,6 +187,11 @@ pub trait Network: Module + 'static {
         None
     }
 
+    /// See [`sequence::Predictor::log_joint`].
+    fn log_joint(&self, _batch: &Batch) -> Option<Vec<f64>> {
+        None
+    }
+
     /// Parameters of the body, embedding and read-out excluded.
     fn body_parameters(&self) -> usize;
 

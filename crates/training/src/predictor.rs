@@ -120,6 +120,16 @@ impl<N: Network> Predictor for NetworkPredictor<N> {
         self.network.generative()
     }
 
+    /// A bounded number of positions at a time.
+    fn log_joint(&self, batch: &Batch) -> Option<Vec<f64>> {
+        let step = (EVALUATION_POSITIONS / batch.time.max(1)).max(1);
+        let mut all = Vec::with_capacity(batch.size);
+        for start in (0..batch.size).step_by(step) {
+            all.extend(self.network.log_joint(&sequences(batch, start..(start + step).min(batch.size)))?);
+        }
+        Some(all)
+    }
+
     fn density(&self) -> Option<&dyn Density> {
         let text = matches!(self.interface.inputs, InputKind::Tokens { vocabulary } if vocabulary == self.interface.outputs)
             && self.interface.loss == LossKind::CrossEntropy;

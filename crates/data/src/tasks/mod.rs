@@ -17,12 +17,14 @@ mod multi_query_recall;
 mod needle;
 mod noisy_sine;
 mod noisy_xor;
+mod random_labels;
 mod running_parity;
 mod sequence_copying;
 mod shifted_copy;
 mod sparse_regression;
 mod tabular_classification;
 mod text_classification;
+mod two_authors;
 
 /// A task as the registry knows it.
 pub struct TaskEntry {
@@ -62,6 +64,8 @@ pub static TASKS: &[TaskEntry] = &[
     noisy_xor::ENTRY,
     sparse_regression::ENTRY,
     text_classification::ENTRY,
+    two_authors::ENTRY,
+    random_labels::ENTRY,
     tabular_classification::ENTRY,
 ];
 

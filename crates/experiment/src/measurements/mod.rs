@@ -27,12 +27,15 @@ mod gradient_by_lag;
 mod growth;
 mod importance;
 mod joint;
+mod memorisation;
 mod overfitting;
 mod part;
 mod pass_cost;
 mod position_probe;
+mod rate_sensitivity;
 mod repeat;
 mod ridge;
+mod sampling;
 mod slope;
 mod staircase;
 mod step_time;
@@ -64,6 +67,9 @@ pub static MEASUREMENTS: &[MeasurementEntry] = &[
     cross_validation::ENTRY,
     subset_selection::ENTRY,
     ensemble_variance::ENTRY,
+    sampling::ENTRY,
+    memorisation::ENTRY,
+    rate_sensitivity::ENTRY,
 ];
 
 /// The measurement of that name.

@@ -35,7 +35,11 @@ pub(super) fn check(definition: &Definition, register: &Register, tasks: &[TaskC
 
 fn check_part(part: &Part, tasks: &[TaskCheck]) -> Result<(), String> {
     let task = find(part.task(), tasks)?;
-    check_regimes(part.at(), task)?;
+    let read = match part {
+        Part::Difference { metric, .. } | Part::Identity { metric, .. } => metric.as_str(),
+        Part::SolveRate { .. } | Part::StepTime { .. } => "",
+    };
+    check_regimes(part.at(), task, read)?;
     match part {
         Part::SolveRate { metric, .. } => check_metric(TEST, metric, task),
         Part::Difference { metric, split, budgets, against_task, against_at, .. } => {
@@ -43,7 +47,7 @@ fn check_part(part: &Part, tasks: &[TaskCheck]) -> Result<(), String> {
             check_metric(split, metric, right)?;
             let mut places = if against_task.is_some() { BTreeMap::new() } else { part.at().clone() };
             places.extend(against_at.iter().map(|(key, value)| (key.clone(), vec![value.clone()])));
-            check_regimes(&places, right).map_err(|message| message.replace("`at`", "`against-at`"))?;
+            check_regimes(&places, right, read).map_err(|message| message.replace("`at`", "`against-at`"))?;
             if budgets.is_empty() {
                 check_metric(split, metric, task)?;
             }
@@ -81,7 +85,7 @@ fn budget_suffix(budget: BudgetKind) -> Option<&'static str> {
 
 fn check_control(control: &Control, tasks: &[TaskCheck]) -> Result<(), String> {
     let task = find(&control.task, tasks)?;
-    check_regimes(&control.at, task)?;
+    check_regimes(&control.at, task, "")?;
     match control.kind {
         ControlKind::Positive => check_metric(TEST, "solved", task),
         ControlKind::Negative => check_metric(&control.split, &control.metric, task),
@@ -118,10 +122,20 @@ fn find<'a>(label: &str, tasks: &'a [TaskCheck<'a>]) -> Result<&'a TaskCheck<'a>
     tasks.iter().find(|task| task.task.label == label).ok_or_else(|| unknown("task", label, &labels))
 }
 
-/// A regime must say where it is: at one value of everything that varies.
-fn check_regimes(at: &BTreeMap<String, Vec<Value>>, task: &TaskCheck) -> Result<(), String> {
+/// The metric that a climb yields of its whole ladder.
+const LONGEST: &str = "longest";
+
+/// A regime must say where it is: at one value of everything that varies, but for the ladder of a climb of which the whole is read.
+fn check_regimes(at: &BTreeMap<String, Vec<Value>>, task: &TaskCheck, metric: &str) -> Result<(), String> {
     check_places(at, task)?;
-    let several = task.varying.iter().find(|(key, values)| values.len() > 1 && !at.contains_key(*key));
+    let ladder = (task.measurement.over)(&task.measure).filter(|_| metric == LONGEST);
+    if let Some(key) = ladder.as_ref().filter(|key| at.contains_key(*key)) {
+        return Err(format!("`at`: `{LONGEST}` is read of all {key} together; leave `{key}` out"));
+    }
+    let several = task
+        .varying
+        .iter()
+        .find(|(key, values)| values.len() > 1 && !at.contains_key(*key) && ladder.as_ref() != Some(*key));
     let Some((key, values)) = several else { return Ok(()) };
     let values: Vec<String> = values.iter().map(plain).collect();
     let label = &task.task.label;

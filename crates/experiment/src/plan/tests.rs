@@ -352,6 +352,25 @@ fn a_regime_says_where_it_is() {
 }
 
 #[test]
+fn a_climb_is_read_as_a_whole() {
+    let start = TINY.find("task = \"recall\"\nmetric = \"accuracy\"\nmodels").unwrap();
+    let end = start + TINY[start..].find("side =").unwrap();
+    let with = |read: &str| {
+        let read = format!("task = \"climb\"\nmodels = [\"lstm\"]\nagainst = [\"rnn\"]\n{read}\n");
+        plan(&format!("{}{read}{}", &TINY[..start], &TINY[end..]))
+            .map(drop)
+            .map_err(|error| error.to_string())
+    };
+    let whole = "metric = \"longest\"\nsplit = \"fit\"";
+    assert_eq!(with(whole), Ok(()));
+    let refused = with(&format!("{whole}\nat = {{ lag = [2] }}")).unwrap_err();
+    assert!(refused.contains("read of all lag together; leave `lag` out"), "{refused}");
+    // Any other number of a climb belongs to one value of its ladder.
+    let refused = with("metric = \"accuracy\"").unwrap_err();
+    assert!(refused.contains("is run at several lag; say which of 2, 3, 4"), "{refused}");
+}
+
+#[test]
 fn a_task_without_its_corpus_is_left_out_with_the_reason() {
     let text = TINY.to_owned()
         + "\n[[task]]\nlabel = \"text\"\nname = \"character-language-model\"\nversion = 1\nbatch = 4\n\
