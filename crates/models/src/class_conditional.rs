@@ -6,7 +6,7 @@
 //! ```
 //!
 //! One language model serves all classes: it reads the class as a symbol before the text, and its body, embedding and read-out are those
-//! that the same network has as a classifier. Training lowers the mean of -log P(x_t | class, ..) over the symbols of a text under
+//! that the same network has as a classifier. Training lowers the mean of `-log P(x_t | class, ..)` over the symbols of a text under
 //! its own class, and nothing of the class given the text. P(class) is counted, with one added to each class, where the training set
 //! is finite, and even where it is not. The length of a text is taken as given.
 //!
@@ -243,7 +243,9 @@ fn sizes(data: &Dataset) -> Result<[usize; 2], LearnError> {
 fn log_priors(data: &Dataset, outputs: usize) -> Vec<f64> {
     let mut counts = vec![1.0_f64; outputs];
     for batch in data.training_set().iter().flatten() {
-        classes(batch).into_iter().for_each(|class| counts[class as usize] += 1.0);
+        for class in classes(batch) {
+            counts[class as usize] += 1.0;
+        }
     }
     let all: f64 = counts.iter().sum();
     counts.into_iter().map(|count| (count / all).ln()).collect()

@@ -102,7 +102,9 @@ impl Stopwatch for Still {
 fn fit(entry: &ModelEntry, task: &Clusters, seed: u64, updates: u64) -> Result<Fit, LearnError> {
     let size = Size { width: 8, body_parameters: None };
     let training = TrainingConfig { rate: 3e-3, ..TrainingConfig::default() };
-    let learner = (entry.build)(&json!({}), &training, &size)?;
+    // What standard normal codes become was no part of an autoencoder's training.
+    let settings = if entry.name == "autoencoder" { json!({"draw-from": "mixture"}) } else { json!({}) };
+    let learner = (entry.build)(&settings, &training, &size)?;
     let data = Dataset::new(task, seed, 64);
     assert!(learner.peak_bytes(&data) > 0, "{}", entry.name);
     let budget = Budget { updates, evaluate_every: 50 };
@@ -151,14 +153,14 @@ fn training_brings_samples_nearer_to_the_examples() {
         unreachable!()
     };
     for entry in generators() {
-        let distance = |updates| {
-            energy_distance(&real, &drawn(&fit(entry, &COMPLETE, 3, updates).unwrap(), EXAMPLES, 3), 2)
-        };
-        let after = distance(600);
+        let fitted = |updates| fit(entry, &COMPLETE, 3, updates).unwrap();
+        let distance = |fit: &Fit| energy_distance(&real, &drawn(fit, EXAMPLES, 3), 2);
+        let trained = fitted(600);
+        let after = distance(&trained);
         // Independent columns around both clusters have 0.31, and cannot do better.
         assert!(after < 0.35, "{}: {after}", entry.name);
-        if entry.reads == Reads::Examples && after > 0.02 {
-            assert!(after < 0.7 * distance(1), "{}: {after}", entry.name);
+        if trained.predictor.body_parameters() > 0 {
+            assert!(after < 0.7 * distance(&fitted(1)), "{}: {after}", entry.name);
         }
     }
 }

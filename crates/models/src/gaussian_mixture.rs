@@ -5,7 +5,7 @@
 //! ```
 //!
 //! Weights, means and covariances maximise the likelihood by expectation maximisation (Dempster, Laird and Rubin 1977): responsibilities
-//! r_ik = w_k N(x_i; m_k, S_k) / p(x_i), then the moments of the examples weighted by them. Each of `restarts` fits starts from centres drawn
+//! `r_ik = w_k N(x_i; m_k, S_k) / p(x_i)`, then the moments of the examples weighted by them. Each of `restarts` fits starts from centres drawn
 //! by k-means++ (Arthur and Vassilvitskii 2007), and the likeliest is kept. `ridge` times the mean variance of the
 //! columns is added to every variance, without which a component could sit on one example with any likelihood.
 //!
@@ -168,7 +168,9 @@ impl GaussianMixtureConfig {
             for (row, weight) in rows.iter().zip(weights.clone()) {
                 mean.iter_mut().zip(row).for_each(|(sum, value)| *sum += weight * value);
             }
-            mean.iter_mut().for_each(|sum| *sum /= share);
+            for sum in &mut mean {
+                *sum /= share;
+            }
             let mut covariance = vec![0.0; width * width];
             for (row, weight) in rows.iter().zip(weights) {
                 for (a, (value, centre)) in row.iter().zip(&mean).enumerate() {
@@ -180,7 +182,9 @@ impl GaussianMixtureConfig {
                     }
                 }
             }
-            covariance.iter_mut().for_each(|sum| *sum /= share);
+            for sum in &mut covariance {
+                *sum /= share;
+            }
             if self.covariance == Shape::Spherical {
                 let trace: f64 = covariance.iter().step_by(width + 1).sum();
                 covariance

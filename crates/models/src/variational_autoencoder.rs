@@ -196,7 +196,9 @@ impl Generative for Bounded {
         let codes = TensorData::new(codes, [size, self.latent]);
         let mut values = vector(self.decoder.forward(Tensor::from_data(codes, &self.decoder.device())));
         let deviation = vector(self.log_deviation.val().exp())[0];
-        values.iter_mut().for_each(|value| *value += deviation * random.normal());
+        for value in &mut values {
+            *value += deviation * random.normal();
+        }
         Samples { values, classes: None }
     }
 }

@@ -66,6 +66,11 @@ struct GaussianRing {
     config: Config,
 }
 
+fn on_circle(turn: f32, radius: f32) -> [f32; 2] {
+    let angle = std::f32::consts::TAU * turn;
+    [radius * libm::cosf(angle), radius * libm::sinf(angle)]
+}
+
 impl GaussianRing {
     fn new(config: Config) -> Result<Self, DataError> {
         settings::within(NAME, "examples", &config.examples, 1..=1_000_000)?;
@@ -74,11 +79,6 @@ impl GaussianRing {
         let apart = 2.0 * config.radius * libm::sinf(std::f32::consts::PI / config.modes as f32);
         settings::within(NAME, "deviation", &config.deviation, 1e-6..=apart / APART)?;
         Ok(Self { config })
-    }
-
-    fn on_circle(&self, turn: f32, radius: f32) -> [f32; 2] {
-        let angle = std::f32::consts::TAU * turn;
-        [radius * libm::cosf(angle), radius * libm::sinf(angle)]
     }
 
     fn batch(&self, seed: u64, stream: Stream, count: usize, place: Place) -> Batch {
@@ -92,9 +92,9 @@ impl GaussianRing {
         for _ in 0..count {
             let mode = random.index(modes) as f32;
             let [x, y] = match place {
-                Place::Mode => self.on_circle(mode / modes as f32, radius),
-                Place::Near => self.on_circle((mode + 0.5) / modes as f32, radius),
-                Place::Far => self.on_circle(random.unit(), random.uniform(2.0 * radius, 4.0 * radius)),
+                Place::Mode => on_circle(mode / modes as f32, radius),
+                Place::Near => on_circle((mode + 0.5) / modes as f32, radius),
+                Place::Far => on_circle(random.unit(), random.uniform(2.0 * radius, 4.0 * radius)),
             };
             let spread = if place == Place::Far { 0.0 } else { deviation };
             values.extend([x + spread * random.normal(), y + spread * random.normal()]);
@@ -168,7 +168,7 @@ impl Task for GaussianRing {
 
     fn clusters(&self) -> Option<(Vec<f32>, f32)> {
         let Config { modes, radius, deviation, .. } = self.config;
-        let centres = (0..modes).flat_map(|mode| self.on_circle(mode as f32 / modes as f32, radius));
+        let centres = (0..modes).flat_map(|mode| on_circle(mode as f32 / modes as f32, radius));
         Some((centres.collect(), deviation))
     }
 }

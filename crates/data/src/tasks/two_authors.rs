@@ -89,7 +89,7 @@ impl TwoAuthors {
     /// The probability that an author takes a step that speaks for him, or for the other.
     fn telling(&self) -> [f64; 2] {
         let [telling, difference] = [self.config.telling, self.config.difference].map(f64::from);
-        [telling * (1.0 + difference) / 2.0, telling * (1.0 - difference) / 2.0]
+        [telling * 1.0_f64.midpoint(difference), telling * (1.0 - difference) / 2.0]
     }
 
     /// The probability of one step of an author.
@@ -108,7 +108,7 @@ impl TwoAuthors {
             let step = random.below(symbols - TELLING_STEPS);
             return if step == 0 { 0 } else { step + TELLING_STEPS };
         }
-        let own = random.unit() < (1.0 + difference) / 2.0;
+        let own = random.unit() < 1.0_f32.midpoint(difference);
         let for_whom = if own { author } else { 1 - author };
         1 + 2 * for_whom + random.below(2)
     }

@@ -369,7 +369,7 @@ mod tests {
     fn symbols_are_drawn_as_often_as_they_are_likely() {
         let written = write(&Coins, SHAPE, 2000, 10, &mut Random::new(1, Stream::Sampling)).unwrap();
         let Inputs::Tokens(tokens) = &written.inputs else { unreachable!() };
-        let share = |texts: &[u32]| texts.iter().sum::<u32>() as f64 / texts.len() as f64;
+        let share = |texts: &[u32]| f64::from(texts.iter().sum::<u32>()) / texts.len() as f64;
         let (zero, one) = tokens.split_at(10_000);
         // Four standard errors of 10,000 draws are 0.017.
         assert!((share(zero) - 0.75).abs() < 0.018 && (share(one) - 0.25).abs() < 0.018);
