@@ -228,7 +228,7 @@ fn figure() -> Value {
         &json!({
             "name": text("File name without `.svg`."),
             "title": text("Title."),
-            "kind": choice("What is drawn.", ["line", "dots", "curve", "models"]),
+            "kind": choice("What is drawn.", ["line", "dots", "curve", "models", "seeds"]),
             "task": text("Label of the task."),
             "metric": text("Metric."),
             "metrics": texts("More metrics, each a line of its own; where models are side by side."),

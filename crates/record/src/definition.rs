@@ -643,6 +643,8 @@ pub enum FigureKind {
     Curve,
     /// Models side by side in the order named, a line a metric.
     Models,
+    /// Models under each other, a dot for each seed.
+    Seeds,
 }
 
 #[derive(Deserialize)]

@@ -26,6 +26,7 @@ pub(crate) fn draw(
         FigureKind::Curve => plot.curves(),
         FigureKind::Dots => plot.dots(),
         FigureKind::Models => plot.models(),
+        FigureKind::Seeds => plot.seeds(),
     }
 }
 
@@ -276,8 +277,52 @@ impl Plot<'_> {
             ]),
             x: self.x_axis(&ladder, ticks),
             none: "none".to_owned(),
+            across: 5,
             rows,
             note_heading: "half reach".to_owned(),
+            watermark: self.watermark.map(str::to_owned),
+        };
+        Ok(Some(chart.svg()))
+    }
+
+    /// Each seed's value of a metric.
+    fn seeds(&self) -> Result<Option<String>, ReportError> {
+        let Figure { task, metric, .. } = self.figure;
+        let kinds = self.tables.runs.kinds();
+        let of_task = kinds
+            .filter(|row| row.task == *task && row.phase == EVALUATION && self.holds(&row.setting))
+            .filter(|row| row.metric == *metric && row.split == "test");
+        let settings = distinct(of_task.map(|row| row.setting.as_str()));
+        self.refuse_mixture(&settings)?;
+        let Some(setting) = settings.first() else { return Ok(None) };
+        let (mut rows, mut sizes) = (Vec::new(), Vec::new());
+        for (arm, style) in self.arms() {
+            let model = &arm.label;
+            let query = Query { task, model, setting, phase: EVALUATION, split: "test", metric };
+            let sample = self.tables.sample(&query);
+            let Some(mean) = sample.mean() else { continue };
+            let places: Vec<Option<f64>> =
+                sample.seeds.iter().map(|seed| Some(seed.value).filter(|value| value.is_finite())).collect();
+            sizes.push(places.len());
+            rows.push(DotRow { label: name_with_role(arm), style, places, note: number(mean.value) });
+        }
+        if rows.is_empty() {
+            return Ok(None);
+        }
+        let lost = rows.iter().any(|row| row.places.contains(&None));
+        let (low, high) = span(rows.iter().flat_map(|row| row.places.iter().copied().flatten()));
+        let ticks = if self.figure.log_x { log_ticks(low, high) } else { linear_ticks(low, high) };
+        let chart = DotChart {
+            title: self.figure.title.clone(),
+            subtitle: self.subtitle(&[
+                format!("one dot a seed, {}", seeds_in_words(&sizes)),
+                "at the right: their mean".to_owned(),
+            ]),
+            x: self.x_axis(&[low, high], ticks),
+            none: if lost { "none".to_owned() } else { String::new() },
+            across: 1,
+            rows,
+            note_heading: "mean".to_owned(),
             watermark: self.watermark.map(str::to_owned),
         };
         Ok(Some(chart.svg()))

@@ -141,8 +141,10 @@ pub(crate) struct DotChart {
     pub(crate) subtitle: String,
     /// Horizontal axis.
     pub(crate) x: Axis,
-    /// Label of the column left of the axis, for seeds that have no place on it.
+    /// Label of the column left of the axis, for seeds that have no place on it; empty where all have one.
     pub(crate) none: String,
+    /// Dots of one place that lie side by side at most.
+    pub(crate) across: usize,
     /// Rows from top to bottom.
     pub(crate) rows: Vec<DotRow>,
     /// Heading of the notes at the right.
@@ -306,7 +308,8 @@ impl DotChart {
         let labels = widest(&mut self.rows.iter().map(|row| row.label.as_str()));
         let notes =
             widest(&mut self.rows.iter().map(|row| row.note.as_str()).chain([self.note_heading.as_str()]));
-        let none_width = (text_width(&self.none, TEXT) + 18.0).max(66.0);
+        let none_width =
+            if self.none.is_empty() { 0.0 } else { (text_width(&self.none, TEXT) + 18.0).max(66.0) };
         let frame = Frame {
             left: 24.0 + labels + none_width,
             top: TOP + 14.0,
@@ -330,7 +333,7 @@ impl DotChart {
         let columns: Vec<f64> = self.x.ticks.iter().map(|(value, _)| x(*value)).collect();
         let closest = columns.windows(2).map(|pair| pair[1] - pair[0]).fold(f64::INFINITY, f64::min);
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small count of dots")]
-        let across = (closest.min(none_width) / STEP - 0.6).floor().clamp(1.0, 5.0) as usize;
+        let across = ((closest.min(none_width) / STEP - 0.6).floor().max(1.0) as usize).min(self.across);
         for (index, row) in self.rows.iter().enumerate() {
             let centre = frame.top + ROW * (index as f64 + 0.5);
             if index > 0 {
