@@ -43,6 +43,17 @@ impl Rows {
         self.values.chunks_exact(self.width.max(1))
     }
 
+    /// The variance of each column.
+    pub(crate) fn variances(&self) -> Vec<f64> {
+        let count = self.len() as f64;
+        let of_column = |column: usize| {
+            let values = || self.iter().map(|row| row[column]);
+            let mean = values().sum::<f64>() / count;
+            values().map(|value| (value - mean).powi(2)).sum::<f64>() / count
+        };
+        (0..self.width).map(of_column).collect()
+    }
+
     /// How many examples there are.
     pub(crate) fn len(&self) -> usize {
         self.values.len() / self.width.max(1)

@@ -201,13 +201,7 @@ impl GaussianMixtureConfig {
 
 /// The mean over columns of their variances, or 1 where all examples are equal.
 fn mean_variance(rows: &Rows) -> f64 {
-    let count = rows.len() as f64;
-    let of_column = |column: usize| {
-        let values = || rows.iter().map(|row| row[column]);
-        let mean = values().sum::<f64>() / count;
-        values().map(|value| (value - mean).powi(2)).sum::<f64>() / count
-    };
-    let mean = (0..rows.width).map(of_column).sum::<f64>() / rows.width as f64;
+    let mean = rows.variances().iter().sum::<f64>() / rows.width as f64;
     if mean > 0.0 { mean } else { 1.0 }
 }
 

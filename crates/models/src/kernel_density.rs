@@ -9,8 +9,8 @@
 //! perfect quality and without anything new, by which measures of both can be checked. A copy has no density.
 
 use sequence::{
-    Batch, Column, Dataset, Fit, Generative, InputKind, LearnError, Learner, LogDensities, Predictions,
-    Predictor, Random, Run, Samples,
+    Batch, Column, Dataset, Fit, Generative, LearnError, Learner, LogDensities, Predictions, Predictor,
+    Random, Run, Samples,
 };
 use serde::{Deserialize, Serialize};
 
@@ -81,20 +81,13 @@ impl Learner for KernelDensity {
     }
 
     fn peak_bytes(&self, data: &Dataset) -> u64 {
-        let InputKind::Features { .. } = data.interface().inputs else { return 0 };
         2 * crate::examples::bytes(data) + validation_bytes(data)
     }
 }
 
 /// The mean over columns of their deviations, or 1 where all examples are equal.
 fn deviation(rows: &Rows) -> f64 {
-    let count = rows.len() as f64;
-    let of_column = |column: usize| {
-        let values = || rows.iter().map(|row| row[column]);
-        let mean = values().sum::<f64>() / count;
-        (values().map(|value| (value - mean).powi(2)).sum::<f64>() / count).sqrt()
-    };
-    let mean = (0..rows.width).map(of_column).sum::<f64>() / rows.width as f64;
+    let mean = rows.variances().into_iter().map(f64::sqrt).sum::<f64>() / rows.width as f64;
     if mean > 0.0 { mean } else { 1.0 }
 }
 

@@ -206,7 +206,8 @@ mod tests {
             counts[mode] += 1;
             squares += distance * distance;
         }
-        // 250 a mode with a standard error of 15; two dimensions of variance 0.01, with one of 0.0002 / sqrt(...) below 0.0005.
+        // 250 a mode with a standard error of 15. A squared distance is 0.02 on average and deviates as much, which is a standard
+        // error of 0.000 45 over 2,000.
         assert!(counts.iter().all(|count| count.abs_diff(250) < 60), "{counts:?}");
         assert!((squares / 2000.0 - 2.0 * deviation * deviation).abs() < 0.002, "{squares}");
         // In the middle between two modes, which are 1.53 apart; at least a radius outside the circle.
