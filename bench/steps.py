@@ -35,10 +35,10 @@ import time
 HERE = pathlib.Path(__file__).parent
 SEQLAB = HERE.parent / "target" / "release" / "examples" / "training_step"
 SYMBOLS = 65
-# Clean repeats wanted of steps that last at most so many seconds. Tries of one peer.
-REPEATS, TRIES = ((0.25, 15), (1.0, 5), (float("inf"), 3)), 60
+# Clean repeats wanted of steps that last at most so many seconds; arms of the experiment, which judges by theirs, get the most. Tries of one peer.
+REPEATS, TRIES = ((0.1, 15), (0.5, 7), (float("inf"), 3)), 60
 # A repeat is so many steps that it lasts this long at least.
-REPEAT_SECONDS = 0.12
+REPEAT_SECONDS = 0.08
 # Of the wall time, what a peer has at least of its threads and all others together use at most.
 OWN_SHARE, OTHERS_SHARE = 0.95, 0.05
 # The load of the machine is counted in ticks of 0.01 s; two of them are not held against a repeat.
@@ -103,6 +103,7 @@ class Peer:
 
     def __init__(self, setting, name, threads):
         self.name, self.threads, self.clean, self.tries = name, threads, [], 0
+        self.judged = setting["batch"] == 16
         environment = os.environ | {
             variable: str(threads) for variable in ["RAYON_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"]
         }
@@ -117,10 +118,13 @@ class Peer:
                 self.parents[name, threads] = start(sys.executable, __file__, "--peer", name)
             self.process = self.parents[name, threads]
             self.idle_bytes = int(self.ask(json.dumps(setting)))
-        # The first step allocates, compiles and packs; the second tells how long one lasts.
+        # The first step allocates, compiles and packs; the second tells how long one lasts, and is a repeat if that is long.
         self.steps(1)
-        self.step_seconds = self.steps(1)[1]
+        self.count = 1
+        self.step_seconds = self.repeat()
         self.count = max(1, round(REPEAT_SECONDS / self.step_seconds))
+        if self.count > 1:
+            self.clean.clear()
 
     def ask(self, line):
         """The answer to a line."""
@@ -137,10 +141,10 @@ class Peer:
 
     def wanted(self):
         """How many clean repeats are wanted."""
-        return next(repeats for seconds, repeats in REPEATS if self.step_seconds <= seconds)
+        return next(repeats for seconds, repeats in REPEATS if self.judged or self.step_seconds <= seconds)
 
     def repeat(self):
-        """Times one repeat, and keeps it if it is clean."""
+        """Times one repeat, and keeps it if it is clean. Returns its wall seconds."""
         self.tries += 1
         busy = machine_busy()
         own, wall = self.steps(self.count)
@@ -149,6 +153,7 @@ class Peer:
         has_own = self.threads > 1 or own >= OWN_SHARE * wall
         if has_own and others <= OTHERS_SHARE * wall * (os.cpu_count() or 1):
             self.clean.append((own / self.count, wall / self.count))
+        return wall
 
     def close(self):
         """Ends the process, or the forked one, and returns the most memory it had."""

@@ -39,7 +39,7 @@ fn schema() -> Value {
                 "rates": { "description": "Rates that every arm tries, ascending.", "type": "array", "items": rate, "minItems": 1 },
                 "seeds": whole("Tuning seeds, never used for evaluation.", 0),
                 "common-rate": number("The rate at which all arms are shown beside their tuned one."),
-                "extensions": whole("How many rates may be added at each end when a winner lies at the edge.", 0),
+                "extensions": whole("How many rates may be added at each end when a winner lies at the edge; 2 if left out.", 0),
             })),
             "quick": object("What the quick profile does instead. It never yields a verdict.", &[], &json!({
                 "seeds": whole("Evaluation seeds.", 1),

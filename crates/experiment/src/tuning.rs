@@ -26,7 +26,13 @@ pub(crate) fn tune(
         let rates = winners(&scores, |task| plan.facts.get(task).is_some_and(|facts| facts.larger_is_better));
         let mut extended = false;
         for (task, grid) in &mut grids {
-            let winners: Vec<f64> = rates.get(task).into_iter().flat_map(BTreeMap::values).copied().collect();
+            let winners: Vec<f64> = rates
+                .get(task)
+                .into_iter()
+                .flatten()
+                .filter(|(model, _)| !is_even(&scores[&(task.clone(), (*model).clone())]))
+                .map(|(_, rate)| *rate)
+                .collect();
             extended |= grid.extend(&winners, plan.definition.tuning.extensions);
         }
         if !extended {
@@ -114,6 +120,11 @@ fn winner(scores: &[(f64, Option<Score>)], larger_is_better: bool) -> Option<f64
     best.map(|(rate, _)| rate).or_else(|| scores.first().map(|(rate, _)| *rate))
 }
 
+/// Whether every rate scored the same, as where nothing is trained: no further rate would say more.
+fn is_even(scores: &[(f64, Option<Score>)]) -> bool {
+    scores.iter().all(|(_, score)| *score == scores[0].1)
+}
+
 /// The grid of rates of one task, which all its arms share.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Grid {
@@ -127,9 +138,10 @@ impl Grid {
         Self { rates: rates.to_vec(), below: 0, above: 0 }
     }
 
-    /// Adds a rate at each end where an arm won, at most `extensions` times each. Says whether it did.
+    /// Adds a rate at each end where an arm won, at most `extensions` times each. Says whether it did. A single rate is
+    /// given and not tuned.
     pub(crate) fn extend(&mut self, winners: &[f64], extensions: u32) -> bool {
-        let (Some(&first), Some(&last)) = (self.rates.first(), self.rates.last()) else { return false };
+        let [first, .., last] = self.rates[..] else { return false };
         let lower = self.below < extensions && winners.contains(&first);
         let higher = self.above < extensions && winners.contains(&last);
         if lower {
@@ -224,7 +236,16 @@ mod tests {
         assert!(!grid.extend(&[0.1], 1));
         assert!(grid.extend(&[3e-4], 1));
         assert_eq!(grid.rates[0], 1e-4);
-        assert!(!Grid::new(&[1e-3]).extend(&[1e-3], 0));
+        assert!(!Grid::new(&[1e-3, 3e-3]).extend(&[1e-3], 0));
+        assert!(!Grid::new(&[1e-3]).extend(&[1e-3], 1));
+    }
+
+    #[test]
+    fn an_arm_that_scores_the_same_at_every_rate_asks_for_no_further_one() {
+        let even = Some(reached(0.25, None));
+        assert!(is_even(&[(0.001, even), (0.003, even)]) && is_even(&[(0.001, None), (0.003, None)]));
+        assert!(!is_even(&[(0.001, even), (0.003, Some(reached(0.26, None)))]));
+        assert!(!is_even(&[(0.001, even), (0.003, None)]));
     }
 
     #[test]

@@ -90,8 +90,8 @@ pub struct Tuning {
     pub seeds: u32,
     /// The rate at which all arms are shown beside their tuned one.
     pub common_rate: f64,
-    /// How many rates may be added at each end when a winner lies at the edge.
-    #[serde(default)]
+    /// How many rates may be added at each end when a winner lies at the edge; 2 if left out.
+    #[serde(default = "two")]
     pub extensions: u32,
 }
 
@@ -121,6 +121,10 @@ const SEEDS_A_VERSION: u64 = 1000;
 
 fn one() -> u32 {
     1
+}
+
+fn two() -> u32 {
+    2
 }
 
 /// One task with its settings, a list where it is run at several values.

@@ -23,6 +23,8 @@ pub(crate) struct TaskTuning {
     /// What was compared, where and over how many seeds.
     heading: String,
     validation: String,
+    /// Arms whose best rate might lie beyond those that were tried; empty where there are none.
+    edges: String,
     /// Test scores at both rates; empty where the common rate was not run apart.
     comparison: String,
 }
@@ -67,7 +69,9 @@ fn of_task(
         .iter()
         .map(|&rate| if rate == common { format!("{} (common)", spell(rate)) } else { spell(rate) });
     let mut grid = Grid::new(["model".to_owned()].into_iter().chain(head));
+    let mut edges = Vec::new();
     for arm in definition.models_on(task) {
+        let mut means = Vec::new();
         let cells: Vec<String> = rates
             .iter()
             .map(|&rate| {
@@ -76,6 +80,7 @@ fn of_task(
                 let measured: Vec<f64> = values.iter().copied().filter(|value| value.is_finite()).collect();
                 let lost = values.len() - measured.len();
                 let mean = measured.iter().sum::<f64>() / measured.len() as f64;
+                means.push(mean);
                 let text = match (measured.is_empty(), lost) {
                     (true, 0) => return "-".to_owned(),
                     (true, _) => "diverged".to_owned(),
@@ -85,6 +90,12 @@ fn of_task(
                 if chosen.get(&arm.label) == Some(&rate) { format!("**{text}**") } else { text }
             })
             .collect();
+        if let (Some(&rate), [first, .., last]) = (chosen.get(&arm.label), &rates[..])
+            && (rate == *first || rate == *last)
+            && means.iter().any(|mean| *mean != means[0])
+        {
+            edges.push(format!("{} ({})", arm.label, spell(rate)));
+        }
         if cells.iter().any(|cell| cell != "-") {
             grid.push([name_with_role(arm)].into_iter().chain(cells).collect());
         }
@@ -104,6 +115,7 @@ fn of_task(
             if seeds == 1 { "seed" } else { "seeds" }
         ),
         validation: grid.markdown(),
+        edges: edges.join(", "),
         comparison: comparison(definition, tables, task, metric, chosen),
     })
 }
@@ -157,4 +169,26 @@ fn comparison(
         }
     }
     grid.markdown()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{World, provenance};
+
+    #[test]
+    fn a_rate_that_was_chosen_at_an_end_of_the_grid_is_named() {
+        let world = World::new();
+        let tables = Tables::read(&world.folder()).unwrap();
+        let mut provenance = provenance(world.definition());
+        let edges = |provenance: &Provenance| {
+            let tasks = tuning(world.definition(), &tables, provenance);
+            tasks.into_iter().find(|task| task.task == "pairs").unwrap().edges
+        };
+        assert_eq!(edges(&provenance), "");
+        let rates = provenance.rates.get_mut("pairs").unwrap();
+        rates.insert("lstm".to_owned(), 0.03);
+        rates.insert("gru".to_owned(), 0.0003);
+        assert_eq!(edges(&provenance), "lstm (0.03), gru (0.0003)");
+    }
 }
