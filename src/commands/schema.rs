@@ -21,7 +21,7 @@ fn schema() -> Value {
     let rate = json!({ "type": "number", "exclusiveMinimum": 0 });
     object(
         "An experiment: arms, claims, and how the claims are judged.",
-        &["title", "question", "why", "version", "seeds", "budget", "width", "tuning", "task", "model"],
+        &["title", "question", "why", "version", "seeds", "budget", "width", "task", "model"],
         &json!({
             "title": text("One line for lists."),
             "question": text("What the experiment asks."),
@@ -35,7 +35,7 @@ fn schema() -> Value {
             "width": whole("Width of embedding and read-out, shared by all models.", 1),
             "training": object("Training settings shared by all models.", &[], &settings(&training_defaults(), false)),
             "tuning": object("How rates are chosen: the same trials for every arm, on validation.",
-                &["rates", "seeds", "common-rate"], &json!({
+                &[], &json!({
                 "rates": { "description": "Rates that every arm tries, ascending.", "type": "array", "items": rate, "minItems": 1 },
                 "seeds": whole("Tuning seeds, never used for evaluation.", 0),
                 "common-rate": number("The rate at which all arms are shown beside their tuned one."),

@@ -82,7 +82,7 @@ impl SeedRange {
 
 /// How learning rates are chosen: the same trials for every arm, on validation data.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Tuning {
     /// Rates that every arm tries, ascending.
     pub rates: Vec<f64>,
@@ -90,9 +90,15 @@ pub struct Tuning {
     pub seeds: u32,
     /// The rate at which all arms are shown beside their tuned one.
     pub common_rate: f64,
-    /// How many rates may be added at each end when a winner lies at the edge; 2 if left out.
-    #[serde(default = "two")]
+    /// How many rates may be added at each end when a winner lies at the edge.
     pub extensions: u32,
+}
+
+/// What a definition gets that says nothing else. Models without a rate are not tuned.
+impl Default for Tuning {
+    fn default() -> Self {
+        Self { rates: vec![3e-4, 1e-3, 3e-3, 1e-2, 3e-2], seeds: 2, common_rate: 3e-3, extensions: 2 }
+    }
 }
 
 /// What the quick profile changes. It is a smoke test: it never yields a verdict.
@@ -121,10 +127,6 @@ const SEEDS_A_VERSION: u64 = 1000;
 
 fn one() -> u32 {
     1
-}
-
-fn two() -> u32 {
-    2
 }
 
 /// One task with its settings, a list where it is run at several values.
@@ -665,6 +667,7 @@ struct File {
     width: usize,
     #[serde(default)]
     training: Settings,
+    #[serde(default)]
     tuning: Tuning,
     #[serde(default)]
     quick: Quick,
@@ -1110,6 +1113,17 @@ rate = 0.5
         assert_eq!(definition.tuning_seeds(), [3900, 3901]);
         definition.seed_range = SeedRange::Quick;
         assert_eq!(definition.evaluation_seeds(&definition.tasks[0]), [3800, 3801]);
+    }
+
+    #[test]
+    fn tuning_may_be_left_out_in_whole_or_in_part() {
+        let tuning = |text: &str| {
+            let given = "[tuning]\nrates = [0.001, 0.01]\nseeds = 2\ncommon-rate = 0.01\n";
+            assert!(GOOD.contains(given));
+            parse(&GOOD.replace(given, text)).unwrap().tuning
+        };
+        assert_eq!(tuning(""), Tuning::default());
+        assert_eq!(tuning("[tuning]\nseeds = 3\n"), Tuning { seeds: 3, ..Tuning::default() });
     }
 
     #[test]
