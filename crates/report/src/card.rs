@@ -336,6 +336,9 @@ fn controls(definition: &Definition, judged: &[ClaimVerdict]) -> Grid {
                 format!("fail: stay at the floor of {} {}", control.metric, number(control.floor))
             }
             ControlKind::Positive => "be solved by every seed".to_owned(),
+            ControlKind::Above => {
+                format!("have {} above {} on every seed", control.metric, number(control.floor))
+            }
         };
         let places = control.at.iter().map(|(key, values)| {
             let values: Vec<String> = values.iter().map(record::plain).collect();
