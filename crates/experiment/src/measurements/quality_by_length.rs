@@ -96,7 +96,8 @@ fn yields(_: &Settings, facts: &Facts) -> Vec<Yielded> {
         all.extend(metrics(facts.primary(), budget).map(|metric| Yielded::new(TEST, metric)));
         all.push(Yielded::new(FIT, format!("updates-at-{budget}")));
     }
-    let fit = ["updates-to-solve", RATE, "updates", "multiply-adds", "body-parameters", "total-parameters"];
+    all.push(Yielded::new(TEST, "updates-to-solve"));
+    let fit = [RATE, "updates", "multiply-adds", "body-parameters", "total-parameters"];
     all.extend(fit.map(|metric| Yielded::new(FIT, metric)));
     all
 }
@@ -173,7 +174,7 @@ fn run(context: &CellContext) -> Result<Yield, ExperimentError> {
             if solved(&fit).is_none() && outcome == Outcome::Ok { Outcome::NotSolved } else { outcome };
         rows.push(row(&at, TEST, "solved", ending, f64::from(u8::from(solved(&fit).is_some()))));
         rows.push(row(&at, VALIDATION, primary, outcome, fit.best_validation));
-        rows.push(row(&at, FIT, "updates-to-solve", ending, solved(&fit).unwrap_or(config.updates) as f64));
+        rows.push(row(&at, TEST, "updates-to-solve", ending, solved(&fit).unwrap_or(config.updates) as f64));
         rows.push(row(&at, FIT, RATE, outcome, rate));
         course.extend(curve(&at, &fit));
 
