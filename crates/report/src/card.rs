@@ -529,6 +529,23 @@ mod tests {
     }
 
     #[test]
+    fn one_metric_is_drawn_against_another() {
+        let mut world = World::new();
+        let figure = world.definitions[0].figures.iter_mut().find(|figure| figure.name == "recall-solved");
+        let figure = figure.unwrap();
+        figure.kind = record::definition::FigureKind::Against;
+        figure.x = "accuracy".to_owned();
+        figure.x_from = Some(0.5);
+        figure.log_x = false;
+        let written = report(&world, &Mode::Full);
+        let drawn = read(written.iter().find(|path| path.ends_with("recall-solved.svg")).unwrap());
+        assert!(drawn.contains("a point for each setting of a model, mean over"), "{drawn}");
+        // Some setting has an accuracy below a half, and its point stands at the edge, where the axis begins.
+        assert!(drawn.contains("what lies left of 0.5 is drawn there"), "{drawn}");
+        assert!(drawn.contains(">0.6<") && !drawn.contains(">0.3<"), "{drawn}");
+    }
+
+    #[test]
     fn a_figure_that_mixes_settings_is_refused() {
         let mut world = World::new();
         let figure = world.definitions[0].figures.iter_mut().find(|figure| figure.name == "language-curve");

@@ -9,7 +9,7 @@ use record::metric::is_accuracy;
 use record::table::CurveTableRow;
 
 use crate::ReportError;
-use crate::number::{count, number, tick};
+use crate::number::{count, number, short, tick};
 use crate::svg::{Axis, DotChart, DotRow, LineChart, Point, Series, Style};
 use crate::tables::{EVALUATION, Query, Tables, distinct, natural, setting_value, setting_without};
 
@@ -209,7 +209,7 @@ impl Plot<'_> {
         let mut notes =
             vec![format!("a point for each setting of a model, mean over {}", seeds_in_words(&sizes))];
         if let (Some(from), true) = (self.figure.x_from, moved) {
-            notes.push(format!("what lies left of {} is drawn there", number(from)));
+            notes.push(format!("what lies left of {} is drawn there", short(from)));
         }
         let (low, high) = span(series.iter().flat_map(|series| series.points.iter().map(|point| point.x)));
         let ticks = if self.figure.log_x { log_ticks(low, high) } else { linear_ticks(low, high) };

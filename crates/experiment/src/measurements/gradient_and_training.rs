@@ -36,6 +36,9 @@ pub(super) const ENTRY: MeasurementEntry = MeasurementEntry {
     run,
 };
 
+/// The key that names a setting of the task, which a plan checks.
+pub(crate) const DISTANCE: &str = "distance";
+
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 struct Config {
@@ -115,7 +118,7 @@ fn distance(context: &CellContext, key: &str) -> Result<usize, ExperimentError> 
             Some(value) => format!("setting `{key}` is {value}, and not a number of positions"),
             None => record::definition::unknown("setting", key, &known),
         };
-        ExperimentError::Cell(format!("`distance`: task `{}`: {message}", task.name))
+        ExperimentError::Cell(format!("`{DISTANCE}`: task `{}`: {message}", task.name))
     })
 }
 
@@ -135,7 +138,7 @@ fn run(context: &CellContext) -> Result<Yield, ExperimentError> {
     })?;
     let median = |lag| {
         quantile(&norms_at(&batch, &norms, lag), 0.5).ok_or_else(|| {
-            ExperimentError::Cell(format!("`distance`: no test sequence reaches {lag} positions back"))
+            ExperimentError::Cell(format!("`{DISTANCE}`: no test sequence reaches {lag} positions back"))
         })
     };
     // What is smaller than a double can be counts as the smallest.
@@ -195,7 +198,48 @@ fn run(context: &CellContext) -> Result<Yield, ExperimentError> {
 
 #[cfg(test)]
 mod tests {
+    use record::cell::{Cell, CellRecord, Component};
+    use serde_json::json;
+
     use super::*;
+
+    /// What a cell of a small RNN on recall over 5 steps yields by a measurement.
+    fn computed(measurement: &str, settings: &Value) -> CellRecord {
+        let entry = super::super::measurement(measurement).unwrap();
+        let component = |name: &str, version, settings: &Value| Component {
+            name: name.to_owned(),
+            version,
+            settings: serde_json::from_value(settings.clone()).unwrap(),
+        };
+        let cell = Cell {
+            task: component("first-cue-recall", 1, &json!({"lag": 5})),
+            model: component("rnn", 1, &json!({})),
+            measurement: component(entry.name, entry.version, settings),
+            ..crate::testing::planned_cell(3).cell
+        };
+        let folder = tempfile::tempdir().unwrap();
+        crate::compute(&cell, &crate::testing::workspace(folder.path()))
+    }
+
+    fn value(record: &CellRecord, split: &str, metric: &str) -> f64 {
+        let found = record.rows.iter().find(|row| row.split == split && row.metric == metric);
+        found.unwrap_or_else(|| panic!("{metric} on {split}: {:?}", record.message)).value
+    }
+
+    #[test]
+    fn the_gradient_is_that_of_the_untrained_network_and_training_tries_every_rate() {
+        let both = computed("gradient-and-training", &json!({"updates": 3, "evaluate-every": 1}));
+        let alone = computed("gradient-by-lag", &json!({"from": 1, "to": 5, "lags": [0, 5]}));
+        let far = value(&alone, "test@5", LOG_GRADIENT);
+        assert_eq!(value(&both, TEST, LOG_GRADIENT), far);
+        assert_eq!(value(&both, TEST, LOG_SHARE), far - value(&alone, "test@0", LOG_GRADIENT));
+        // Three updates solve nothing at any of three rates.
+        assert_eq!((value(&both, TEST, "solved"), value(&both, FIT, "updates")), (0.0, 9.0));
+        assert_eq!(both.outcome, Outcome::Ok);
+        let wrong = computed("gradient-and-training", &json!({"distance": "lags"}));
+        let message = wrong.message.unwrap_or_default();
+        assert!(message.contains("unknown setting `lags`, did you mean `lag`?"), "{message}");
+    }
 
     #[test]
     fn what_cannot_be_tried_is_refused() {

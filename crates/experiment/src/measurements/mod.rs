@@ -47,6 +47,7 @@ mod untrained;
 mod update_sizes;
 mod validation_curve;
 
+pub(crate) use gradient_and_training::DISTANCE;
 pub(crate) use staircase::{LADDER, RATES};
 
 /// All measurements.

@@ -236,7 +236,44 @@ fn within(updates: u64, share: f64) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use record::cell::{Cell, Component};
+    use serde_json::json;
+
     use super::*;
+
+    #[test]
+    fn every_length_is_measured_within_three_budgets() {
+        let component = |name: &str, settings: Value| Component {
+            name: name.to_owned(),
+            version: 1,
+            settings: serde_json::from_value(settings).unwrap(),
+        };
+        let measure = json!({"ladder": [3, 7, 15], "rates": [0.003], "updates": 8, "evaluate-every": 4});
+        let cell = Cell {
+            task: component("needle", json!({})),
+            model: component("rnn", json!({})),
+            measurement: component("quality-by-length", measure),
+            ..crate::testing::planned_cell(3).cell
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let record = crate::compute(&cell, &crate::testing::workspace(folder.path()));
+        let values = |metric: &str| -> Vec<f64> {
+            record.rows.iter().filter(|row| row.metric == metric).map(|row| row.value).collect()
+        };
+        // By hand: 4, 8 and 16 positions, the query included, in the same tokens: 8, 4 and 2 updates; all of them beside the
+        // first 8, 8 and 8, since nothing is solved.
+        assert_eq!(values("updates-at-equal-tokens"), [8.0, 4.0, 2.0], "{:?}", record.message);
+        assert_eq!(values("updates-at-equal-updates"), [8.0; 3]);
+        // The read-out of the one supervised position does not grow with the length.
+        assert_eq!(values("updates-at-equal-multiply-adds")[0], 8.0);
+        for budget in BUDGETS {
+            let [at_length, slope_of] = metrics("accuracy", budget);
+            let scores = values(&at_length);
+            let points: Vec<(f64, f64)> =
+                [3_f64, 7.0, 15.0].iter().zip(&scores).map(|(x, y)| (x.log2(), *y)).collect();
+            assert_eq!(values(&slope_of), [slope(&points).unwrap()]);
+        }
+    }
 
     #[test]
     fn a_budget_is_a_share_of_the_updates() {
