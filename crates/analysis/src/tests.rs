@@ -342,11 +342,11 @@ fn sixteen_models(margin: impl Fn(u64, u64) -> f64) -> (String, Tables) {
             }
         }
     }
-    let models: String =
+    let models: Vec<String> =
         names.iter().map(|name| format!("[[model]]\nname = \"{name}\"\ntasks = [\"recall\"]\n")).collect();
     let list = format!("[\"{}\"]", names.join("\", \""));
     let part = DISCRIMINATION.replace("[\"a\", \"b\"]", &list);
-    (format!("{models}{CLAIM}{part}"), runs(&[rows]))
+    (format!("{}{CLAIM}{part}", models.concat()), runs(&[rows]))
 }
 
 #[test]

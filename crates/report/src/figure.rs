@@ -27,7 +27,7 @@ pub(crate) fn draw(
         FigureKind::Dots => plot.dots(),
         FigureKind::Models => plot.models(),
         FigureKind::Seeds => plot.seeds(),
-        FigureKind::Against => plot.against(),
+        FigureKind::Against => Ok(plot.against()),
     }
 }
 
@@ -175,7 +175,7 @@ impl Plot<'_> {
     }
 
     /// Means over seeds of one metric against those of another, a point for each setting.
-    fn against(&self) -> Result<Option<String>, ReportError> {
+    fn against(&self) -> Option<String> {
         let Figure { task, metric, x, .. } = self.figure;
         let rows = self.tables.runs.kinds().filter(|row| {
             row.task == *task && row.phase == EVALUATION && row.metric == *x && self.holds(&row.setting)
@@ -204,7 +204,7 @@ impl Plot<'_> {
             }
         }
         if series.is_empty() {
-            return Ok(None);
+            return None;
         }
         let mut notes =
             vec![format!("a point for each setting of a model, mean over {}", seeds_in_words(&sizes))];
@@ -214,7 +214,7 @@ impl Plot<'_> {
         let (low, high) = span(series.iter().flat_map(|series| series.points.iter().map(|point| point.x)));
         let ticks = if self.figure.log_x { log_ticks(low, high) } else { linear_ticks(low, high) };
         let x = self.x_axis(&[low, high], ticks);
-        Ok(Some(self.line_chart(x, series, &notes, false)))
+        Some(self.line_chart(x, series, &notes, false))
     }
 
     /// Course of training.
