@@ -122,8 +122,8 @@ fn control() -> Value {
         &["name", "kind", "task", "models"],
         &json!({
             "name": text("Name that claims refer to."),
-            "kind": choice("`negative` must land in the binomial 99.9% band of the floor, `positive` must be solved by every seed.",
-                ["negative", "positive"]),
+            "kind": choice("`negative` must land in the binomial 99.9% band of the floor, `positive` must be solved by every seed, `above` must have its metric above `floor` on every seed.",
+                ["negative", "positive", "above"]),
             "task": text("Label of the task."),
             "models": texts("Labels of the models."),
             "at": regimes("Where it is checked, such as { lag = [50] }."),
@@ -218,7 +218,22 @@ fn part() -> Value {
             "margin": number("How many times faster, at least."),
         }),
     );
-    json!({ "oneOf": [solve_rate, difference, identity, step_time] })
+    let discrimination = object(
+        "A metric tells runs that succeed from runs that do not: the area under the ROC curve, models resampled whole.",
+        &["kind", "name", "task", "metric", "models", "area"],
+        &json!({
+            "kind": { "const": "discrimination" }, "name": name, "task": task,
+            "metric": text("The metric that should be larger where a run succeeds."),
+            "split": text("Split; `test` unless said."),
+            "outcome": text("What is 1 for a run that succeeds and 0 for one that does not; `solved` unless said."),
+            "models": texts("Labels of the models, which are what is resampled."),
+            "over": regimes("Settings whose runs are taken together."),
+            "same": text("A setting in `over`: runs are compared at the same value of it only."),
+            "at": at,
+            "area": { "description": "The area that must be exceeded.", "type": "number", "minimum": 0.5, "maximum": 1 },
+        }),
+    );
+    json!({ "oneOf": [solve_rate, difference, identity, discrimination, step_time] })
 }
 
 fn figure() -> Value {
@@ -228,11 +243,12 @@ fn figure() -> Value {
         &json!({
             "name": text("File name without `.svg`."),
             "title": text("Title."),
-            "kind": choice("What is drawn.", ["line", "dots", "curve", "models", "seeds"]),
+            "kind": choice("What is drawn.", ["line", "dots", "curve", "models", "seeds", "against"]),
             "task": text("Label of the task."),
             "metric": text("Metric."),
             "metrics": texts("More metrics, each a line of its own; where models are side by side."),
-            "x": text("Setting on the horizontal axis, `updates` for a course of training, `split`, or `models`."),
+            "x": text("Setting on the horizontal axis, `updates` for a course of training, `split`, `models`, or another metric."),
+            "x-from": number("Where the horizontal axis begins, if what lies before it is drawn at its edge."),
             "models": texts("Labels of the models; all if empty."),
             "at": { "description": "Other settings held fixed.", "type": "object" },
             "x-label": text("Label of the horizontal axis, with unit."),

@@ -18,6 +18,7 @@ pub(crate) fn check(control: &Control, tables: &Tables) -> ControlOutcome {
             let (held, detail) = match control.kind {
                 ControlKind::Negative => negative(control, tables, model, place),
                 ControlKind::Positive => positive(control, tables, model, place),
+                ControlKind::Above => above(control, tables, model, place),
             };
             holds &= held;
             match said.iter_mut().find(|(other, _)| *other == detail) {
@@ -51,6 +52,21 @@ fn negative(control: &Control, tables: &Tables, model: &str, place: &crate::tabl
     let held = (rate - control.floor).abs() <= half_width;
     let verb = if held { "within" } else { "OUTSIDE" };
     (held, format!("{} {rate:.4} {verb} {:.4} ± {half_width:.4}", control.metric, control.floor))
+}
+
+/// What a claim takes for granted holds on every seed.
+fn above(control: &Control, tables: &Tables, model: &str, place: &crate::tables::Place) -> (bool, String) {
+    let query = Query { task: &control.task, model, metric: &control.metric, split: &control.split, place };
+    let values: Vec<f64> = tables.by_seed(&query).into_values().map(|(value, _)| value).collect();
+    let least = values.iter().copied().fold(f64::INFINITY, f64::min);
+    // What is not a number lies above nothing.
+    let held = !values.is_empty() && values.iter().all(|&value| value > control.floor);
+    if values.is_empty() {
+        return (false, "no rows".to_owned());
+    }
+    let verb = if held { "above" } else { "NOT above" };
+    let floor = record::spelled::spell(control.floor);
+    (held, format!("{} {least:.4} or more on {} seeds, {verb} {floor}", control.metric, values.len()))
 }
 
 /// Every seed solves it.

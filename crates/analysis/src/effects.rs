@@ -1,6 +1,7 @@
 //! From one part of a rule to its regimes: the effect in each, its intervals and its decision.
 
 use std::collections::BTreeMap;
+use std::fmt::Write;
 use std::mem::discriminant;
 
 use record::cell::Outcome;
@@ -9,8 +10,8 @@ use record::metric::{chosen_by, is_accuracy, larger_is_better};
 use record::verdict::{Regime as Row, RegimeDecision};
 
 use crate::statistics::{
-    self, Decision, Estimate, Interval, Refutation, Regime, StatisticsError, clopper_pearson, mean,
-    proportion_standard_error, seeds_and_blocks, shortfall, welch, wilson,
+    self, Concordance, Decision, Estimate, Interval, Refutation, Regime, Scored, StatisticsError,
+    clopper_pearson, mean, proportion_standard_error, seeds_and_blocks, shortfall, welch, wilson,
 };
 use crate::tables::{Place, Query, Tables, place_name, places};
 
@@ -78,6 +79,7 @@ pub(crate) fn effects(part: &Part, tables: &Tables, level: f64) -> Result<Vec<Ef
                     effects.push(effect);
                 }
             }
+            Part::Discrimination { .. } => effects.push(discrimination(tables, part, place, level)?),
             Part::StepTime { task, model, against, margin, .. } => {
                 effects.push(step_time(tables, task, model, against, place, *margin, level)?);
             }
@@ -400,6 +402,88 @@ fn identity(tables: &Tables, part: &Part, model: &str, place: &Place) -> Result<
         },
         order: None,
         note: String::new(),
+    })
+}
+
+/// How well a metric tells runs that succeed from others, the models being what is resampled. Beside it stands how well the setting
+/// tells that they are taken over: a metric that falls with it might do no more.
+fn discrimination(tables: &Tables, part: &Part, place: &Place, level: f64) -> Result<Effect, String> {
+    let Part::Discrimination { task, metric, split, outcome, models, over, same, area, .. } = part else {
+        unreachable!("only discriminations come here")
+    };
+    // A setting by itself can be ranked where it is the only one that varies, and a number.
+    let ladder = match over.iter().collect::<Vec<_>>().as_slice() {
+        [(key, values)] if same.is_none() && values.iter().all(serde_json::Value::is_number) => Some(*key),
+        _ => None,
+    };
+    let (mut by_metric, mut by_setting) = (Vec::new(), Vec::new());
+    for model in models {
+        let (mut runs, mut settings) = (Vec::new(), Vec::new());
+        for pooled in places(over) {
+            let at: Place = place.iter().chain(&pooled).cloned().collect();
+            let query = |metric, split| Query { task, model, metric, split, place: &at };
+            let scores = tables.by_seed(&query(metric.as_str(), split.as_str()));
+            let outcomes = tables.by_seed(&query(outcome.as_str(), "test"));
+            let of_setting =
+                |key: &String| pooled.iter().find(|(name, _)| name == key).map(|(_, value)| value);
+            let values = same.as_ref().and_then(|key| over.get(key).zip(of_setting(key)));
+            let stratum =
+                values.and_then(|(all, value)| all.iter().position(|other| record::plain(other) == *value));
+            let before = runs.len();
+            for (seed, (score, _)) in &scores {
+                let Some((success, _)) = outcomes.get(seed) else { continue };
+                let run = Scored { score: *score, success: *success > 0.5, stratum: stratum.unwrap_or(0) };
+                runs.push(run);
+                let number = ladder.and_then(of_setting).and_then(|value| value.parse().ok());
+                settings.push(Scored { score: number.unwrap_or(0.0), ..run });
+            }
+            if runs.len() == before {
+                return Err(format!(
+                    "no rows `{metric}` and `{outcome}` for {model} on {task} at {}",
+                    place_name(&at)
+                ));
+            }
+        }
+        by_metric.push(runs);
+        by_setting.push(settings);
+    }
+    let concordance = Concordance::of(&by_metric);
+    let decide = |estimate: Estimate| Decision::of(estimate.relative_to(*area).decision, 0.0);
+    let estimate = concordance.estimate(level).map_err(|error| error.to_string())?;
+    let decision = decide(estimate);
+    // One model fewer than the minimum still shows whether that model alone carries the decision.
+    let fragile = models.len() > statistics::MINIMUM_CLUSTERS
+        && (0..models.len()).any(|left_out| {
+            let rest = concordance.without(left_out).estimate(level).map_or(Decision::Inconclusive, decide);
+            discriminant(&rest) != discriminant(&decision)
+        });
+    // Which way the setting tells is not asked.
+    let alone = Concordance::of(&by_setting).area().map_or(0.5, |area| area.max(1.0 - area));
+    let all = by_metric.iter().flatten();
+    let (successes, count) = (all.clone().filter(|run| run.success).count(), all.count());
+    let mut note = format!("{successes} of {count} runs of {} models with `{outcome}`", models.len());
+    if decision == Decision::Inconclusive {
+        let _ = write!(note, "; the interval is {:.3} wide and contains {area}", estimate.decision.width());
+    }
+    Ok(Effect {
+        row: Row {
+            name: place_name(place),
+            model: metric.clone(),
+            against: ladder.map_or_else(|| "0.5".to_owned(), |key| format!("{key} alone")),
+            effect: estimate.value,
+            low: estimate.interval95.low,
+            high: estimate.interval95.high,
+            decision_low: estimate.decision.low,
+            decision_high: estimate.decision.high,
+            smallest_detectable: estimate.smallest_detectable,
+            units: estimate.units,
+            decision: shown_decision(decision),
+            fragile,
+            left: estimate.value,
+            right: alone,
+        },
+        order: None,
+        note,
     })
 }
 

@@ -222,6 +222,10 @@ fn unit(part: &Part) -> String {
             }
         }
         Part::Identity { metric, .. } => format!("largest difference in {metric}"),
+        Part::Discrimination { metric, outcome, same, .. } => {
+            let within = same.as_ref().map_or_else(String::new, |key| format!(", at the same {key}"));
+            format!("area under the ROC curve of {metric} for {outcome}{within}")
+        }
         Part::StepTime { .. } => "times faster a training step".to_owned(),
     }
 }
@@ -247,6 +251,7 @@ fn margin(part: &Part) -> String {
             format!("{} {}", side_name(*side), significant(signed))
         }
         Part::Identity { tolerance, .. } => format!("within {}", record::spelled::spell(*tolerance)),
+        Part::Discrimination { area, .. } => format!("above {}", record::spelled::spell(*area)),
         Part::StepTime { margin, .. } => format!("above {}", significant(*margin)),
     }
 }

@@ -137,6 +137,28 @@ fn a_failed_control_voids_the_claim() {
 }
 
 #[test]
+fn a_control_holds_above_its_floor_on_every_seed_or_not_at_all() {
+    let control = |floor: f64| {
+        format!(
+            "[[control]]\nname = \"premise\"\nkind = \"above\"\ntask = \"recall\"\nmodels = [\"b\"]\nmetric = \"share\"\n\
+             floor = {floor:?}\n{}{SOLVE}",
+            CLAIM.replace("answer", "controls = [\"premise\"]\nanswer")
+        )
+    };
+    let shares: Vec<RunRow> = (0..10)
+        .map(|seed| row("b", "lag=10", seed, "test", "share", if seed == 7 { -0.9 } else { -0.1 }))
+        .collect();
+    let tables = runs(&[solved("a", 10, 10), solved("a", 100, 10), shares]);
+    let held = judged(&control(-1.0), &tables);
+    assert_eq!(held.ending, Ending::Supported);
+    assert_eq!(held.controls[0].detail, "b: share -0.9000 or more on 10 seeds, above -1");
+    // The seventh seed lies below, and what has no rows holds nothing.
+    assert_eq!(judged(&control(-0.5), &tables).ending, Ending::Void);
+    let nothing = control(-1.0).replace("metric = \"share\"", "metric = \"other\"");
+    assert_eq!(judged(&nothing, &tables).ending, Ending::Void);
+}
+
+#[test]
 fn a_positive_control_that_one_seed_does_not_solve_voids_the_claim() {
     let claim = CLAIM.replace("version = 1", "version = 1\ncontrols = [\"solves the easy lag\"]");
     let text = format!(
@@ -292,6 +314,79 @@ fn an_identity_holds_on_every_seed_or_not_at_all() {
         assert!((regime.effect - 0.001).abs() < 1e-12 && regime.low == 0.0, "{regime:?}");
         assert_eq!(off.parts[0].margin, "within 0.0005");
     }
+}
+
+const DISCRIMINATION: &str = r#"
+[[claim.part]]
+kind = "discrimination"
+name = "the margin tells"
+task = "recall"
+metric = "margin"
+models = ["a", "b"]
+over = { lag = [10, 20] }
+area = 0.9
+"#;
+
+/// Sixteen models at two lags, three seeds each: model `k` succeeds if its place is high enough for the lag. At the same lag
+/// `margin` is the place; over both it says less, and the lag alone some of it.
+fn sixteen_models(margin: impl Fn(u64, u64) -> f64) -> (String, Tables) {
+    let names: Vec<String> = (0..16).map(|model| format!("m{model}")).collect();
+    let mut rows = Vec::new();
+    for (place, name) in (0..).zip(&names) {
+        for (lag, enough) in [(10, 4), (20, 12)] {
+            let setting = format!("lag={lag}");
+            for seed in 0..3 {
+                let success = f64::from(u8::from(place >= enough));
+                rows.push(row(name, &setting, seed, "test", "solved", success));
+                rows.push(row(name, &setting, seed, "test", "margin", margin(place, lag)));
+            }
+        }
+    }
+    let models: Vec<String> =
+        names.iter().map(|name| format!("[[model]]\nname = \"{name}\"\ntasks = [\"recall\"]\n")).collect();
+    let list = format!("[\"{}\"]", names.join("\", \""));
+    let part = DISCRIMINATION.replace("[\"a\", \"b\"]", &list);
+    (format!("{}{CLAIM}{part}", models.concat()), runs(&[rows]))
+}
+
+#[test]
+fn a_metric_that_tells_success_is_judged_over_models() {
+    let (text, tables) = sixteen_models(|place, lag| place as f64 - lag as f64);
+    let verdict = judged(&text, &tables);
+    let regime = &verdict.parts[0].regimes[0];
+    assert_eq!(
+        (verdict.ending, regime.decision, regime.units),
+        (Ending::Supported, RegimeDecision::Supported, 16)
+    );
+    // By hand: successes lie at -6 to 5 and -8 to -5, failures at -10 to -7 and -20 to -9. Of 16 x 16 pairs of models those are
+    // wrong or ties in which -8 or -7 or -6 meets what is larger: -8 meets -7 and -8, -7 meets -7.
+    assert_eq!(regime.left, (256.0 - 1.0 - 0.5 - 0.5) / 256.0);
+    // The lag alone: of 256 pairs 12 x 12 have the shorter lag at the success, 4 x 4 at the failure, and the rest tie.
+    assert_eq!((regime.against.as_str(), regime.right), ("lag alone", (144.0 + 0.5 * 96.0) / 256.0));
+    assert_eq!(verdict.parts[0].note, "48 of 96 runs of 16 models with `solved`");
+
+    // Taken over both lags a place alone says less; at the same lag it says all.
+    let (text, tables) = sixteen_models(|place, _| place as f64);
+    assert_ne!(judged(&text, &tables).ending, Ending::Supported);
+    let same = judged(&text.replace("area = 0.9", "same = \"lag\"\narea = 0.9"), &tables);
+    assert_eq!((same.ending, same.parts[0].regimes[0].left), (Ending::Supported, 1.0));
+    assert_eq!(same.parts[0].unit, "area under the ROC curve of margin for solved, at the same lag");
+
+    // A metric that points the other way is refuted, and one that nothing yields leaves the claim unjudged.
+    let (text, tables) = sixteen_models(|place, lag| lag as f64 - place as f64);
+    assert_eq!(judged(&text, &tables).ending, Ending::Refuted);
+    let missing = judged(&text.replace("\"margin\"", "\"nothing\""), &tables);
+    assert_eq!(missing.ending, Ending::NotJudged);
+    assert!(missing.because.contains("no rows `nothing` and `solved` for m0"), "{}", missing.because);
+}
+
+#[test]
+fn few_models_do_not_decide_what_tells() {
+    let rows = |model: &str| [solved(model, 10, 10), solved(model, 20, 0)].concat();
+    let text = format!("{CLAIM}{}", DISCRIMINATION.replace("\"margin\"", "\"solved\""));
+    let verdict = judged(&text, &runs(&[rows("a"), rows("b")]));
+    assert_eq!(verdict.ending, Ending::NotJudged);
+    assert!(verdict.because.contains("at least 12 models, found 2"), "{}", verdict.because);
 }
 
 #[test]

@@ -216,10 +216,11 @@ pub struct Control {
     /// Metric; `accuracy` unless said.
     #[serde(default = "accuracy")]
     pub metric: String,
-    /// Split of a negative control; `test` unless said.
+    /// Split; `test` unless said.
     #[serde(default = "test", skip_serializing_if = "is_test")]
     pub split: String,
-    /// Expected value under ignorance, for a negative control; a probability.
+    /// Expected value under ignorance, for a negative control; a probability. What must be exceeded, for a control that says
+    /// `above`.
     #[serde(default)]
     pub floor: f64,
 }
@@ -228,7 +229,7 @@ fn accuracy() -> String {
     "accuracy".to_owned()
 }
 
-/// The two kinds of control.
+/// The kinds of control.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ControlKind {
@@ -236,6 +237,8 @@ pub enum ControlKind {
     Negative,
     /// Must be solved by every seed.
     Positive,
+    /// Its metric must lie above the floor on every seed.
+    Above,
 }
 
 /// How a claim is judged, written before the run.
@@ -474,6 +477,34 @@ pub enum Part {
         /// How far both sides may lie apart, in units of the metric.
         tolerance: f64,
     },
+    /// A metric tells runs that succeed from runs that do not: the area under the ROC curve, models resampled whole.
+    Discrimination {
+        /// What this part says, in words.
+        name: String,
+        /// Label of the task.
+        task: String,
+        /// The metric that should be larger where a run succeeds.
+        metric: String,
+        /// Split; `test` unless said.
+        #[serde(default = "test")]
+        split: String,
+        /// What is 1 for a run that succeeds and 0 for one that does not, on the split `test`; `solved` unless said.
+        #[serde(default = "solved", skip_serializing_if = "is_solved")]
+        outcome: String,
+        /// Labels of the models, which are what is resampled.
+        models: Vec<String>,
+        /// Settings whose runs are taken together, such as `{ lag = [10, 20] }`.
+        #[serde(default)]
+        over: std::collections::BTreeMap<String, Vec<Value>>,
+        /// A setting in `over`: runs are compared at the same value of it only.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        same: Option<String>,
+        /// Regimes.
+        #[serde(default)]
+        at: std::collections::BTreeMap<String, Vec<Value>>,
+        /// The area that must be exceeded, between 0.5 (chance) and 1.
+        area: f64,
+    },
     /// The time of a training step, by our kernels and by PyTorch's.
     StepTime {
         /// What this part says, in words.
@@ -524,6 +555,7 @@ impl Part {
             Self::SolveRate { name, .. }
             | Self::Difference { name, .. }
             | Self::Identity { name, .. }
+            | Self::Discrimination { name, .. }
             | Self::StepTime { name, .. } => name,
         }
     }
@@ -535,6 +567,7 @@ impl Part {
             Self::SolveRate { task, .. }
             | Self::Difference { task, .. }
             | Self::Identity { task, .. }
+            | Self::Discrimination { task, .. }
             | Self::StepTime { task, .. } => task,
         }
     }
@@ -543,7 +576,9 @@ impl Part {
     #[must_use]
     pub fn models(&self) -> Vec<&str> {
         match self {
-            Self::SolveRate { models, .. } => models.iter().map(String::as_str).collect(),
+            Self::SolveRate { models, .. } | Self::Discrimination { models, .. } => {
+                models.iter().map(String::as_str).collect()
+            }
             Self::Difference { models, against, .. } => {
                 models.iter().chain(against).map(String::as_str).collect()
             }
@@ -565,9 +600,15 @@ impl Part {
             Self::StepTime { margin, .. } => ("margin", *margin, *margin >= 1.0),
             Self::Difference { margin, .. } => ("margin", *margin, true),
             Self::Identity { tolerance, .. } => ("tolerance", *tolerance, *tolerance >= 0.0),
+            Self::Discrimination { over, same: Some(same), .. } if !over.contains_key(same) => {
+                let known: Vec<&str> = over.keys().map(String::as_str).collect();
+                return Err(format!("`same`: {}", unknown("setting in `over`", same, &known)));
+            }
+            Self::Discrimination { area, .. } => ("area", *area, *area >= 0.5 && *area < 1.0),
         };
         let wanted = match (key, self) {
             ("rate", _) => "lies between 0 and 1",
+            ("area", _) => "lies between 0.5, which is chance, and 1",
             (_, Self::Difference { scale: Scale::Difference, .. }) => {
                 "is a number, on the side that `side` says; a negative one allows that much of the other"
             }
@@ -580,7 +621,8 @@ impl Part {
         if sound && value.is_finite() {
             Ok(())
         } else {
-            Err(format!("`{key}` = {value}: a {key} here {wanted}"))
+            let article = if key == "area" { "an" } else { "a" };
+            Err(format!("`{key}` = {value}: {article} {key} here {wanted}"))
         }
     }
 
@@ -591,6 +633,7 @@ impl Part {
             Self::SolveRate { at, .. }
             | Self::Difference { at, .. }
             | Self::Identity { at, .. }
+            | Self::Discrimination { at, .. }
             | Self::StepTime { at, .. } => at,
         }
     }
@@ -613,9 +656,12 @@ pub struct Figure {
     /// More metrics, each a line of its own; where models are side by side.
     #[serde(default)]
     pub metrics: Vec<String>,
-    /// Setting on the horizontal axis, `updates` for a course of training, `split` for `test@N`, or `models` where these are side
-    /// by side.
+    /// Setting on the horizontal axis, `updates` for a course of training, `split` for `test@N`, `models` where these are side
+    /// by side, or the other metric where one is drawn against another.
     pub x: String,
+    /// Where the horizontal axis begins, if what lies before it is to be drawn at its edge.
+    #[serde(default)]
+    pub x_from: Option<f64>,
     /// Labels of the models; all if empty.
     #[serde(default)]
     pub models: Vec<String>,
@@ -651,6 +697,8 @@ pub enum FigureKind {
     Models,
     /// Models under each other, a dot for each seed.
     Seeds,
+    /// One metric against another: a point for each model and setting, means over seeds.
+    Against,
 }
 
 #[derive(Deserialize)]
@@ -1150,6 +1198,16 @@ rate = 0.5
                 "kind = \"solve-rate\"\nname = \"p\"\ntask = \"recall\"\nmodels = [\"LSTM\"]\nat = { lag = [5] }\nside = \"above\"\nrate = 0.5",
                 "kind = \"difference\"\nname = \"p\"\ntask = \"recall\"\nmetric = \"m\"\nmodels = [\"LSTM\"]\nside = \"above\"\nmargin = 0\ntimes = 0",
                 "claim `c`, part `p`: `times` = 0: must be more than 0",
+            ),
+            (
+                "kind = \"solve-rate\"\nname = \"p\"\ntask = \"recall\"\nmodels = [\"LSTM\"]\nat = { lag = [5] }\nside = \"above\"\nrate = 0.5",
+                "kind = \"discrimination\"\nname = \"p\"\ntask = \"recall\"\nmetric = \"m\"\nmodels = [\"LSTM\"]\nover = { lag = [2, 5] }\narea = 1",
+                "claim `c`, part `p`: `area` = 1: an area here lies between 0.5, which is chance, and 1",
+            ),
+            (
+                "kind = \"solve-rate\"\nname = \"p\"\ntask = \"recall\"\nmodels = [\"LSTM\"]\nat = { lag = [5] }\nside = \"above\"\nrate = 0.5",
+                "kind = \"discrimination\"\nname = \"p\"\ntask = \"recall\"\nmetric = \"m\"\nmodels = [\"LSTM\"]\nover = { lag = [2, 5] }\nsame = \"lagg\"\narea = 0.9",
+                "claim `c`, part `p`: `same`: unknown setting in `over` `lagg`, did you mean `lag`?",
             ),
             (
                 "rate = 0.5",

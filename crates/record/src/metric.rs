@@ -36,6 +36,7 @@ pub fn is_description(metric: &str) -> bool {
     .contains(&metric)
         || [
             "log10-",
+            "slope-at-",
             "auroc",
             "overfitting-detected",
             "exponent-of-",

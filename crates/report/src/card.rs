@@ -336,6 +336,9 @@ fn controls(definition: &Definition, judged: &[ClaimVerdict]) -> Grid {
                 format!("fail: stay at the floor of {} {}", control.metric, number(control.floor))
             }
             ControlKind::Positive => "be solved by every seed".to_owned(),
+            ControlKind::Above => {
+                format!("have {} above {} on every seed", control.metric, number(control.floor))
+            }
         };
         let places = control.at.iter().map(|(key, values)| {
             let values: Vec<String> = values.iter().map(record::plain).collect();
@@ -523,6 +526,23 @@ mod tests {
         assert!(!read(report(&world, &Mode::Full).last().unwrap()).contains("changed after the run"));
         world.definitions[0].claims[0].rule.push_str(" And more.");
         assert!(read(report(&world, &Mode::Full).last().unwrap()).contains("changed after the run"));
+    }
+
+    #[test]
+    fn one_metric_is_drawn_against_another() {
+        let mut world = World::new();
+        let figure = world.definitions[0].figures.iter_mut().find(|figure| figure.name == "recall-solved");
+        let figure = figure.unwrap();
+        figure.kind = record::definition::FigureKind::Against;
+        figure.x = "accuracy".to_owned();
+        figure.x_from = Some(0.5);
+        figure.log_x = false;
+        let written = report(&world, &Mode::Full);
+        let drawn = read(written.iter().find(|path| path.ends_with("recall-solved.svg")).unwrap());
+        assert!(drawn.contains("a point for each setting of a model, mean over"), "{drawn}");
+        // Some setting has an accuracy below a half, and its point stands at the edge, where the axis begins.
+        assert!(drawn.contains("what lies left of 0.5 is drawn there"), "{drawn}");
+        assert!(drawn.contains(">0.6<") && !drawn.contains(">0.3<"), "{drawn}");
     }
 
     #[test]

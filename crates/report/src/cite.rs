@@ -7,7 +7,7 @@ use record::definition::{Definition, Part};
 use record::verdict::{ClaimVerdict, Ending, PartVerdict, Regime};
 
 use crate::ReportError;
-use crate::claim::{ending_of, least_clear, registered};
+use crate::claim::{ending_of, least_clear, registered, units};
 use crate::number::estimate_in_words;
 use crate::results::{Results, experiments_with, rule};
 
@@ -97,7 +97,7 @@ fn regime_in_words(regime: &Regime, of: usize, verdict: &PartVerdict, part: Opti
     if of > 1 {
         place = format!("{place}, the least clear of {of} regimes");
     }
-    let units = if matches!(part, Some(Part::StepTime { .. })) { "repeats" } else { "seeds" };
+    let units = units(part);
     let fragile = if regime.fragile { ", fragile" } else { "" };
     format!(
         "{} ({} against {}, {} {}, {} {units}{fragile})",

@@ -43,7 +43,7 @@ pub(crate) fn registered<'a>(register: &'a Register, id: &str) -> Result<&'a Cla
 
 /// The regimes of a part with their numbers. `code` wraps names of models.
 pub(crate) fn regimes(verdict: &PartVerdict, part: Option<&Part>, code: &str) -> Grid {
-    let units = if matches!(part, Some(Part::StepTime { .. })) { "repeats" } else { "seeds" };
+    let units = units(part);
     let mut grid =
         Grid::new(["regime", "compared", "effect [95% interval]", "decision", units, "smallest detectable"]);
     for regime in &verdict.regimes {
@@ -62,6 +62,15 @@ pub(crate) fn regimes(verdict: &PartVerdict, part: Option<&Part>, code: &str) ->
         ]);
     }
     grid
+}
+
+/// What is counted behind an effect.
+pub(crate) fn units(part: Option<&Part>) -> &'static str {
+    match part {
+        Some(Part::StepTime { .. }) => "repeats",
+        Some(Part::Discrimination { .. }) => "models",
+        _ => "seeds",
+    }
 }
 
 /// Both sides with their values: `lstm 0.56 against transformer 1.00`.
@@ -83,6 +92,7 @@ fn boundary(part: &Part) -> f64 {
         Part::Difference { margin, side: Side::Below, scale: Scale::Difference, .. } => -margin,
         Part::Difference { margin, side: Side::Below, scale: Scale::Ratio, .. } => margin.recip(),
         Part::Identity { tolerance, .. } => *tolerance,
+        Part::Discrimination { area, .. } => *area,
     }
 }
 

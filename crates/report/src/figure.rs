@@ -9,7 +9,7 @@ use record::metric::is_accuracy;
 use record::table::CurveTableRow;
 
 use crate::ReportError;
-use crate::number::{count, number, tick};
+use crate::number::{count, number, short, tick};
 use crate::svg::{Axis, DotChart, DotRow, LineChart, Point, Series, Style};
 use crate::tables::{EVALUATION, Query, Tables, distinct, natural, setting_value, setting_without};
 
@@ -27,6 +27,7 @@ pub(crate) fn draw(
         FigureKind::Dots => plot.dots(),
         FigureKind::Models => plot.models(),
         FigureKind::Seeds => plot.seeds(),
+        FigureKind::Against => Ok(plot.against()),
     }
 }
 
@@ -171,6 +172,49 @@ impl Plot<'_> {
         let places: Vec<f64> = ticks.iter().map(|tick| tick.0).collect();
         let x = self.x_axis(&places, ticks);
         Ok(Some(self.line_chart(x, series, &[over_seeds(&sizes, "shaded")], false)))
+    }
+
+    /// Means over seeds of one metric against those of another, a point for each setting.
+    fn against(&self) -> Option<String> {
+        let Figure { task, metric, x, .. } = self.figure;
+        let rows = self.tables.runs.kinds().filter(|row| {
+            row.task == *task && row.phase == EVALUATION && row.metric == *x && self.holds(&row.setting)
+        });
+        let settings = distinct(rows.filter(|row| row.split == "test").map(|row| row.setting.as_str()));
+        let (mut series, mut sizes, mut moved) = (Vec::new(), Vec::new(), false);
+        for (arm, style) in self.arms() {
+            let mut points = Vec::new();
+            for setting in &settings {
+                let mean = |metric: &str| {
+                    let query =
+                        Query { task, model: &arm.label, setting, phase: EVALUATION, split: "test", metric };
+                    let sample = self.tables.sample(&query);
+                    sample.mean().map(|mean| (mean.value, sample.seeds.len()))
+                };
+                if let (Some((place, _)), Some((y, seeds))) = (mean(x), mean(metric)) {
+                    let edge = self.figure.x_from.filter(|from| place < *from);
+                    moved |= edge.is_some();
+                    sizes.push(seeds);
+                    points.push(Point { x: edge.unwrap_or(place), y, band: None });
+                }
+            }
+            points.sort_by(|a, b| a.x.total_cmp(&b.x));
+            if !points.is_empty() {
+                series.push(Series { label: name_with_role(arm), style: Some(style), points });
+            }
+        }
+        if series.is_empty() {
+            return None;
+        }
+        let mut notes =
+            vec![format!("a point for each setting of a model, mean over {}", seeds_in_words(&sizes))];
+        if let (Some(from), true) = (self.figure.x_from, moved) {
+            notes.push(format!("what lies left of {} is drawn there", short(from)));
+        }
+        let (low, high) = span(series.iter().flat_map(|series| series.points.iter().map(|point| point.x)));
+        let ticks = if self.figure.log_x { log_ticks(low, high) } else { linear_ticks(low, high) };
+        let x = self.x_axis(&[low, high], ticks);
+        Some(self.line_chart(x, series, &notes, false))
     }
 
     /// Course of training.

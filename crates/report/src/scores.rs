@@ -78,10 +78,11 @@ pub(crate) fn scores(definition: &Definition, tables: &Tables) -> Vec<TaskScores
 pub(crate) fn metrics_in_use(definition: &Definition, task: &str) -> Vec<String> {
     use record::definition::Part;
     let parts = definition.claims.iter().flat_map(|claim| &claim.parts).filter(|part| part.task() == task);
-    let judged = parts.filter_map(|part| match part {
-        Part::SolveRate { metric, .. } => Some(metric.clone()),
-        Part::Difference { metric, .. } | Part::Identity { metric, .. } => Some(base(metric).to_owned()),
-        Part::StepTime { .. } => None,
+    let judged = parts.flat_map(|part| match part {
+        Part::SolveRate { metric, .. } => vec![metric.clone()],
+        Part::Difference { metric, .. } | Part::Identity { metric, .. } => vec![base(metric).to_owned()],
+        Part::Discrimination { metric, outcome, .. } => vec![outcome.clone(), base(metric).to_owned()],
+        Part::StepTime { .. } => Vec::new(),
     });
     let drawn = definition.figures.iter().filter(|figure| figure.task == task);
     let controlled = definition.controls.iter().filter(|control| control.task == task);

@@ -7,6 +7,7 @@
 mod censored;
 mod crossed;
 mod decision;
+mod discrimination;
 mod estimate;
 mod mean;
 mod proportion;
@@ -18,6 +19,7 @@ pub use decision::{
     Crossing, Decision, Refutation, Regime, Shortfall, Verdict, conjunction, counter_example, is_fragile,
     shortfall, verdict,
 };
+pub use discrimination::{Concordance, MINIMUM_CLUSTERS, Scored};
 pub use estimate::{Estimate, Interval, SHOWN_LEVEL, Scale, bonferroni};
 pub use mean::{mean, paired_difference, ratio, welch};
 pub use proportion::{

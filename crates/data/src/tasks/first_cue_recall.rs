@@ -1,4 +1,4 @@
-//! Recall of one cue over a fixed lag: how long a model can remember.
+//! Recall of cues over a fixed lag: how long a model can remember, and how much.
 //!
 //! ```text
 //! position   0 .. p-1   p     p+1 .. p+lag-1   p+lag
@@ -10,6 +10,16 @@
 //! so neither the position of the cue nor the length tells anything; the distance from cue to query is
 //! `lag` exactly. Fillers are symbols of their own, never a cue. At small lags there are few sequences,
 //! and training meets those of the test: from lag 10 on, with the default symbols, it does not.
+//!
+//! With more `items` than one, as many cues follow each other, and each is asked for `lag` positions after it was shown:
+//!
+//! ```text
+//! position   0 .. p-1   p      p+1    p+2      p+3 .. p+lag-1   p+lag   p+lag+1   p+lag+2
+//! input      filler     cue    cue    cue      filler           query   query     query
+//! target                                                        1st     2nd       3rd
+//! ```
+//!
+//! So the distance stays and the load grows. No cue is asked for before the last was shown, so all of them are held at once.
 //!
 //! Tokens: 0 padding, 1 query, then the cues, then the fillers.
 
@@ -31,7 +41,7 @@ const FIRST_CUE: u32 = 2;
 pub(crate) const ENTRY: TaskEntry = TaskEntry {
     name: NAME,
     version: 1,
-    summary: "say at the end which cue was shown in the first quarter, a fixed lag ago",
+    summary: "say at the end which cue, or which cues in their order, were shown a fixed lag ago",
     defaults: settings::defaults::<Config>,
     corpora: |_| Vec::new(),
     build: |given, _| Ok(Box::new(FirstCueRecall::new(settings::parse(NAME, given)?)?)),
@@ -46,11 +56,13 @@ struct Config {
     cues: u32,
     /// Number of different fillers.
     fillers: u32,
+    /// Cues that are shown, one after the other.
+    items: usize,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { lag: 20, cues: 8, fillers: 8 }
+        Self { lag: 20, cues: 8, fillers: 8, items: 1 }
     }
 }
 
@@ -63,6 +75,8 @@ impl FirstCueRecall {
         settings::within(NAME, "lag", &config.lag, 1..=100_000)?;
         settings::within(NAME, "cues", &config.cues, 2..=10_000)?;
         settings::within(NAME, "fillers", &config.fillers, 1..=10_000)?;
+        // The last cue is shown before the first is asked for.
+        settings::within(NAME, "items", &config.items, 1..=config.lag)?;
         Ok(Self { config })
     }
 
@@ -72,17 +86,19 @@ impl FirstCueRecall {
     }
 
     fn sequence(&self, random: &mut Random) -> TokenSequence {
-        let Config { lag, cues, fillers } = self.config;
+        let Config { lag, cues, fillers, items } = self.config;
         let place = random.index(self.places());
-        let cue = random.below(cues);
-        let time = place + lag + 1;
+        let shown: Vec<u32> = (0..items).map(|_| random.below(cues)).collect();
+        let time = place + lag + items;
         let mut inputs: Vec<u32> = (0..time).map(|_| FIRST_CUE + cues + random.below(fillers)).collect();
-        inputs[place] = FIRST_CUE + cue;
-        inputs[time - 1] = QUERY;
         let mut targets = vec![0; time];
-        targets[time - 1] = cue;
         let mut counts = vec![false; time];
-        counts[time - 1] = true;
+        for (item, &cue) in shown.iter().enumerate() {
+            inputs[place + item] = FIRST_CUE + cue;
+            inputs[place + lag + item] = QUERY;
+            targets[place + lag + item] = cue;
+            counts[place + lag + item] = true;
+        }
         TokenSequence { inputs, targets, counts }
     }
 
@@ -107,12 +123,12 @@ impl Task for FirstCueRecall {
     }
 
     fn interface(&self) -> Interface {
-        let Config { lag, cues, fillers } = self.config;
+        let Config { lag, cues, fillers, items } = self.config;
         Interface {
             inputs: InputKind::Tokens { vocabulary: (FIRST_CUE + cues + fillers) as usize },
             outputs: cues as usize,
             loss: LossKind::CrossEntropy,
-            maximum_time: self.places() + lag,
+            maximum_time: self.places() - 1 + lag + items,
         }
     }
 
@@ -193,6 +209,26 @@ mod tests {
     }
 
     #[test]
+    fn each_of_several_cues_is_asked_for_exactly_lag_later() {
+        let task = FirstCueRecall::new(Config { lag: 8, items: 4, ..Config::default() }).unwrap();
+        for batch in task.validation(4) {
+            let targets = testing::classes(&batch);
+            for (row, inputs) in rows(&batch).iter().enumerate() {
+                let asked: Vec<usize> = (0..inputs.len()).filter(|&at| inputs[at] == QUERY).collect();
+                assert_eq!(asked.len(), 4);
+                // They end the sequence, one after the other.
+                assert_eq!(asked, (inputs.len() - 4..inputs.len()).collect::<Vec<_>>());
+                for at in asked {
+                    assert!(batch.loss_mask[row * batch.time + at]);
+                    assert_eq!(inputs[at - 8], FIRST_CUE + targets[row * batch.time + at]);
+                }
+                assert!(inputs.len() <= task.interface().maximum_time);
+            }
+            assert_eq!(batch.supervised(), 4 * batch.size);
+        }
+    }
+
+    #[test]
     fn the_rule_solves_it_and_shuffled_labels_bring_it_to_the_floor() {
         let task = of(20);
         let batches = &task.test(3)[0].batches;
@@ -241,6 +277,8 @@ mod tests {
     fn examples_are_the_same_on_every_machine() {
         // By `python fixtures/digests.py`, which draws them independently. A change needs a new version.
         assert_eq!(testing::digest(&of(20)), "0cdf5f6123cb58ae");
+        let four = FirstCueRecall::new(Config { items: 4, ..Config::default() }).unwrap();
+        assert_eq!(testing::digest(&four), "c0a3c2b7d02b1bb9");
     }
 
     #[test]
@@ -251,5 +289,7 @@ mod tests {
         assert_eq!(lag, "task `first-cue-recall`, setting `lag`: 0 is outside the allowed 1 to 100000");
         assert!(refusal(Config { cues: 1, ..standard }).contains("`cues`: 1 is outside"));
         assert!(refusal(Config { fillers: 0, ..standard }).contains("`fillers`: 0 is outside"));
+        let items = refusal(Config { lag: 8, items: 9, ..standard });
+        assert_eq!(items, "task `first-cue-recall`, setting `items`: 9 is outside the allowed 1 to 8");
     }
 }

@@ -8,7 +8,7 @@
 
 use record::Settings;
 use record::cell::Outcome;
-use sequence::{Budget, Outcome as Ending, StopRule};
+use sequence::{Batch, Budget, Outcome as Ending, StopRule};
 use serde::{Deserialize, Serialize};
 
 use super::slope::slope;
@@ -74,7 +74,7 @@ impl Default for Config {
 }
 
 /// The decimal logarithm of the gradient at a lag, median over sequences.
-const LOG_GRADIENT: &str = "log10-gradient";
+pub(super) const LOG_GRADIENT: &str = "log10-gradient";
 /// The same of the gradient that one sequence in twenty exceeds: a mean can look healthy while the median is dead.
 const LOG_GRADIENT_95: &str = "log10-gradient-95";
 
@@ -159,11 +159,7 @@ fn run(context: &CellContext) -> Result<Yield, ExperimentError> {
     let mut reach = 0;
     let largest = config.lags.iter().copied().fold(config.to, usize::max);
     for lag in 0..=largest {
-        let mut at_lag: Vec<f64> = (0..batch.size)
-            .filter(|&sequence| batch.lengths[sequence] > lag)
-            .map(|sequence| norms[sequence * batch.time + batch.lengths[sequence] - 1 - lag])
-            .collect();
-        at_lag.sort_by(f64::total_cmp);
+        let at_lag = norms_at(&batch, &norms, lag);
         if at_lag.last().is_some_and(|&largest| largest > 0.0) {
             reach = lag;
         }
@@ -195,8 +191,18 @@ fn run(context: &CellContext) -> Result<Yield, ExperimentError> {
     Ok(Yield { outcome, message: None, rows, curve: curve(&none, &fit), step_seconds: Vec::new() })
 }
 
+/// The norms `[batch, time]` so many positions before each sequence's last, ascending, of the sequences that are long enough.
+pub(super) fn norms_at(batch: &Batch, norms: &[f64], lag: usize) -> Vec<f64> {
+    let mut at_lag: Vec<f64> = (0..batch.size)
+        .filter(|&sequence| batch.lengths[sequence] > lag)
+        .map(|sequence| norms[sequence * batch.time + batch.lengths[sequence] - 1 - lag])
+        .collect();
+    at_lag.sort_by(f64::total_cmp);
+    at_lag
+}
+
 /// The value below which a fraction of ascending values lies, between neighbours in proportion.
-fn quantile(ascending: &[f64], fraction: f64) -> Option<f64> {
+pub(super) fn quantile(ascending: &[f64], fraction: f64) -> Option<f64> {
     let place = fraction * ascending.len().checked_sub(1)? as f64;
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a place in the list")]
     let below = place as usize;

@@ -22,6 +22,7 @@ mod cross_validation;
 mod decoding_cost;
 mod ensemble_variance;
 mod generation;
+mod gradient_and_training;
 mod gradient_by_depth;
 mod gradient_by_lag;
 mod growth;
@@ -32,6 +33,7 @@ mod overfitting;
 mod part;
 mod pass_cost;
 mod position_probe;
+mod quality_by_length;
 mod rate_sensitivity;
 mod repeat;
 mod ridge;
@@ -45,6 +47,7 @@ mod untrained;
 mod update_sizes;
 mod validation_curve;
 
+pub(crate) use gradient_and_training::DISTANCE;
 pub(crate) use staircase::{LADDER, RATES};
 
 /// All measurements.
@@ -53,8 +56,10 @@ pub static MEASUREMENTS: &[MeasurementEntry] = &[
     staircase::ENTRY,
     gradient_by_lag::ENTRY,
     gradient_by_depth::ENTRY,
+    gradient_and_training::ENTRY,
     update_sizes::ENTRY,
     position_probe::ENTRY,
+    quality_by_length::ENTRY,
     importance::ENTRY,
     step_time::ENTRY,
     pass_cost::ENTRY,

@@ -317,7 +317,7 @@ fn climb<T, E>(
 }
 
 /// All indices below `count`, those nearest to `start` first, the smaller of two as near.
-fn nearest_first(start: usize, count: usize) -> Vec<usize> {
+pub(super) fn nearest_first(start: usize, count: usize) -> Vec<usize> {
     let mut order: Vec<usize> = (0..count).collect();
     order.sort_by_key(|&index| (index.abs_diff(start), index));
     order

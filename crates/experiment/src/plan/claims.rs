@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use record::claims::Register;
-use record::definition::{BudgetKind, Control, ControlKind, Definition, Figure, Part, unknown};
+use record::definition::{BudgetKind, Control, ControlKind, Definition, Figure, FigureKind, Part, unknown};
 use record::{Settings, plain};
 use serde_json::Value;
 
@@ -37,9 +37,18 @@ fn check_part(part: &Part, tasks: &[TaskCheck]) -> Result<(), String> {
     let task = find(part.task(), tasks)?;
     let read = match part {
         Part::Difference { metric, .. } | Part::Identity { metric, .. } => metric.as_str(),
-        Part::SolveRate { .. } | Part::StepTime { .. } => "",
+        Part::SolveRate { .. } | Part::Discrimination { .. } | Part::StepTime { .. } => "",
     };
-    check_regimes(part.at(), task, read)?;
+    if let Part::Discrimination { over, .. } = part {
+        let mut places = part.at().clone();
+        if let Some(key) = over.keys().find(|key| places.contains_key(*key)) {
+            return Err(format!("`{key}` stands in `at` and in `over`; take it out of one"));
+        }
+        places.extend(over.clone());
+        check_regimes(&places, task, read)?;
+    } else {
+        check_regimes(part.at(), task, read)?;
+    }
     match part {
         Part::SolveRate { metric, .. } => check_metric(TEST, metric, task),
         Part::Difference { metric, split, budgets, against_task, against_at, .. } => {
@@ -62,6 +71,10 @@ fn check_part(part: &Part, tasks: &[TaskCheck]) -> Result<(), String> {
             Ok(())
         }
         Part::Identity { split, metric, .. } => check_metric(split, metric, task),
+        Part::Discrimination { split, metric, outcome, .. } => {
+            check_metric(split, metric, task)?;
+            check_metric(TEST, outcome, task)
+        }
         Part::StepTime { .. } => {
             if task.measurement.schedule != Schedule::Alone {
                 return Err(format!(
@@ -88,7 +101,7 @@ fn check_control(control: &Control, tasks: &[TaskCheck]) -> Result<(), String> {
     check_regimes(&control.at, task, "")?;
     match control.kind {
         ControlKind::Positive => check_metric(TEST, "solved", task),
-        ControlKind::Negative => check_metric(&control.split, &control.metric, task),
+        ControlKind::Negative | ControlKind::Above => check_metric(&control.split, &control.metric, task),
     }
 }
 
@@ -107,6 +120,9 @@ fn check_figure(figure: &Figure, tasks: &[TaskCheck]) -> Result<(), String> {
     }
     let mut axes: Vec<&str> = task.varying.keys().map(String::as_str).collect();
     axes.extend(["updates", "split", "models"]);
+    if figure.kind == FigureKind::Against {
+        axes = metrics;
+    }
     if !axes.contains(&figure.x.as_str()) {
         return Err(unknown("`x`", &figure.x, &axes));
     }
@@ -122,15 +138,17 @@ fn find<'a>(label: &str, tasks: &'a [TaskCheck<'a>]) -> Result<&'a TaskCheck<'a>
     tasks.iter().find(|task| task.task.label == label).ok_or_else(|| unknown("task", label, &labels))
 }
 
-/// The metric that a climb yields of its whole ladder.
-const LONGEST: &str = "longest";
+/// Whether a metric is of a whole ladder, and not of one of its values.
+fn of_whole_ladder(metric: &str) -> bool {
+    metric == "longest" || metric.starts_with("slope-at-")
+}
 
 /// A regime must say where it is: at one value of everything that varies, but for the ladder of a climb of which the whole is read.
 fn check_regimes(at: &BTreeMap<String, Vec<Value>>, task: &TaskCheck, metric: &str) -> Result<(), String> {
     check_places(at, task)?;
-    let ladder = (task.measurement.over)(&task.measure).filter(|_| metric == LONGEST);
+    let ladder = (task.measurement.over)(&task.measure).filter(|_| of_whole_ladder(metric));
     if let Some(key) = ladder.as_ref().filter(|key| at.contains_key(*key)) {
-        return Err(format!("`at`: `{LONGEST}` is read of all {key} together; leave `{key}` out"));
+        return Err(format!("`at`: `{metric}` is read of all {key} together; leave `{key}` out"));
     }
     let several = task
         .varying

@@ -14,8 +14,8 @@ use super::grid::{Varied, product, tune_at, varied};
 use super::{Arm, Profile, Stage, estimate};
 use crate::facts::{Facts, Floors};
 use crate::measurements::{
-    BATCH, LADDER, MeasurementEntry, RATE, RATES, Schedule, build_learner, build_task, measurement_entry,
-    model_entry, task_entry,
+    BATCH, DISTANCE, LADDER, MeasurementEntry, RATE, RATES, Schedule, build_learner, build_task,
+    measurement_entry, model_entry, task_entry,
 };
 use crate::settings::{canonical, complete, keys, parse, resolve, table};
 use crate::{ExperimentError, Workspace};
@@ -144,6 +144,12 @@ impl<'a> Planner<'a> {
             if !keys(&known_keys).contains(&key.as_str()) {
                 return Err(fail(unknown("setting of `measure`", key, &keys(&known_keys))));
             }
+        }
+        if let Some(Value::String(named)) = complete(&known_keys, &measure).get(DISTANCE)
+            && !keys(&defaults).contains(&named.as_str())
+        {
+            let message = unknown(&format!("setting of `{}`", task.name), named, &keys(&defaults));
+            return Err(fail(format!("`measure.{DISTANCE}`: {message}")));
         }
         let over = (measurement.over)(&measure);
         let Varied { fixed, grid, ladder } = varied(task, &defaults, over.as_deref()).map_err(fail)?;

@@ -114,6 +114,11 @@ fn unknown_names_and_keys_are_refused_with_the_nearest() {
         "unknown setting of `measure` `evaluate-evry`, did you mean `evaluate-every`?",
     );
     near(
+        "{ kind = \"step-time\", warm-up = 1, steps = 2 }",
+        "{ kind = \"gradient-and-training\", distance = \"lug\" }",
+        "task `steps`: `measure.distance`: unknown setting of `first-cue-recall` `lug`, did you mean `lag`?",
+    );
+    near(
         "forget-bias = \"chrono\"",
         "forget-bais = \"chrono\"",
         "model `lstm`: unknown setting `forget-bais`, did you mean `forget-bias`?",
@@ -204,6 +209,29 @@ fn claims_that_no_cell_could_decide_are_refused() {
     );
     says("x = \"lag\"", "x = \"lug\"", "figure `recall`: unknown `x` `lug`, did you mean `lag`?");
     says("floor = \"chance\"", "floor = \"chanse\"", "unknown floor `chanse`, did you mean `chance`?");
+    let start = TINY.find("kind = \"difference\"").unwrap();
+    let end = TINY.find("[[figure]]").unwrap();
+    for (rest, expected) in [
+        ("over = { lag = [2, 5] }", None),
+        ("", Some("task `recall` is run at several lag; say which of 2, 5")),
+        ("over = { lag = [2, 9] }", Some("task `recall` is not run at lag = 9")),
+        ("over = { lag = [2, 5] }\nat = { lag = [2] }", Some("`lag` stands in `at` and in `over`")),
+        (
+            "over = { lag = [2, 5] }\noutcome = \"slved\"",
+            Some("unknown metric `slved`, did you mean `solved`?"),
+        ),
+    ] {
+        let part = format!(
+            "kind = \"discrimination\"\nname = \"p\"\ntask = \"recall\"\nmetric = \"accuracy\"\nmodels = [\"lstm\", \"rnn\"]\n\
+             area = 0.9\n{rest}\n"
+        );
+        let planned = plan(&format!("{}{part}\n{}", &TINY[..start], &TINY[end..]));
+        match (planned, expected) {
+            (Ok(_), None) => {}
+            (Err(error), Some(expected)) => assert!(error.to_string().contains(expected), "{error}"),
+            (planned, _) => panic!("{rest}: {:?}", planned.map(|_| ()).map_err(|error| error.to_string())),
+        }
+    }
     let step_time = "kind = \"step-time\"\nname = \"lstm against rnn\"\ntask = \"recall\"\nmodel = \"lstm\"\nagainst = \"rnn\"\n\
                      at = { lag = [2] }\nmargin = 2.0\n";
     let start = TINY.find("kind = \"difference\"").unwrap();
