@@ -1,7 +1,8 @@
 //! A finite training set as the classifiers that fit it whole see it: one example a sequence, one class an example.
 //!
 //! The class is asked for at the one supervised position of each sequence. What precedes it is either symbols, of which the
-//! order may matter, or a single position of features, of which some may be missing (`NaN`).
+//! order may matter, or a single position of features, of which some may be missing (`NaN`). A row of features without a supervised
+//! position is an example whose class is not told.
 
 use sequence::{
     Batch, Column, Dataset, InputKind, Inputs, LearnError, LossKind, Predictions, Random, Samples, Targets,
