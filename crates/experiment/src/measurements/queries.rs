@@ -444,7 +444,7 @@ mod tests {
         // The least squares of each column on the other: over both classes the first has variance 1.25, the second 1, and they covary by
         // 0.8, so that 1.25 - 0.64 and 1 - 0.512 are left; knowing of classes makes it a little less.
         let complete = computed("linear-regression", "complete");
-        let by_hand = ((0.61 + 0.488) / 2.0_f64).sqrt();
+        let by_hand = f64::midpoint(0.61, 0.488).sqrt();
         assert!((of(&complete, COMPLETE) - by_hand).abs() < 0.02, "{}", of(&complete, COMPLETE));
         assert!((of(&all, COMPLETE) - by_hand).abs() < 0.03 && of(&complete, ANSWERED) == 1.0);
         // The entropy of a normal distribution with that covariance bounds that of the rows: ln(2 pi e) + ln(1.25 - 0.64) / 2.
