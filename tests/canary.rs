@@ -79,6 +79,7 @@ fn variants() -> Vec<(&'static str, &'static str, Value)> {
         ("logistic-regression", "dependent-features", json!({"cross-validate": true})),
         ("logistic-regression", texts, json!({"order": 2, "counts": true})),
         ("naive-bayes", texts, json!({"order": 2, "counts": true})),
+        ("naive-bayes", "category-draws", json!({"smoothing": 10.0, "towards": [0.75, 0.25]})),
         ("naive-bayes", texts, json!({"event": "bernoulli"})),
         ("hidden-markov", "hidden-states", json!({"states": 5, "restarts": 2})),
         ("n-gram", text, json!({"order": 3, "smoothing": "kneser-ney"})),

@@ -62,6 +62,16 @@ pub(crate) fn feature_rows(width: usize, values: Vec<f32>, classes: Vec<u32>) ->
     batch
 }
 
+/// The batch of rows, of which only the first `labelled` tell their class.
+pub(crate) fn tell_first(mut batch: Batch, labelled: usize) -> Batch {
+    let kept = labelled.min(batch.size);
+    batch.loss_mask[kept..].fill(false);
+    if let Targets::Classes(classes) = &mut batch.targets {
+        classes[kept..].fill(0);
+    }
+    batch
+}
+
 /// A batch of `size` rows of another, drawn with repeats.
 ///
 /// # Panics

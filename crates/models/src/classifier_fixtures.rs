@@ -223,10 +223,9 @@ fn naive_bayes_is_that_of_scikit_learn_to_eight_places() {
             let config = NaiveBayesConfig {
                 smoothing: 0.5,
                 prior_smoothing: 0.0,
-                prior: 0.0,
                 event,
-                order: 1,
                 counts,
+                ..NaiveBayesConfig::default()
             };
             let ours =
                 NaiveBayes { config }.count(&examples).log_probabilities(&inputs(&case["test"])).concat();

@@ -263,6 +263,94 @@ fn classes_have_probabilities_that_sum_to_one() {
     }
 }
 
+/// Two classes of rows, of which the class of 20 is told.
+struct Untold(Small);
+
+impl Task for Untold {
+    fn name(&self) -> &'static str {
+        "untold"
+    }
+
+    fn version(&self) -> u32 {
+        1
+    }
+
+    fn interface(&self) -> Interface {
+        self.0.interface()
+    }
+
+    fn training_batch(&self, seed: u64, update: u64, size: usize) -> Batch {
+        self.0.training_batch(seed, update, size)
+    }
+
+    fn validation(&self, seed: u64) -> Vec<Batch> {
+        self.0.validation(seed)
+    }
+
+    fn test(&self, seed: u64) -> Vec<TestSet> {
+        self.0.test(seed)
+    }
+
+    fn scores(&self, batches: &[Batch], predictions: &[Predictions]) -> Vec<Score> {
+        self.0.scores(batches, predictions)
+    }
+
+    fn larger_is_better(&self) -> bool {
+        false
+    }
+
+    fn solved_at(&self) -> Option<f64> {
+        None
+    }
+
+    fn floors(&self) -> Vec<Floor> {
+        Vec::new()
+    }
+
+    fn training_set(&self, seed: u64) -> Option<Vec<Batch>> {
+        let mut set = self.0.training_set(seed)?;
+        set[0].loss_mask[20..].fill(false);
+        if let Targets::Classes(classes) = &mut set[0].targets {
+            classes[20..].fill(0);
+        }
+        Some(set)
+    }
+}
+
+#[test]
+fn examples_without_a_class_are_refused_unless_a_model_says_what_becomes_of_them() {
+    let task = Untold(Small::of(Kind::CompleteRows));
+    let fit = |entry: &ModelEntry, settings: serde_json::Value| {
+        let size = Size { width: 8, body_parameters: None };
+        let learner = (entry.build)(&settings, &TrainingConfig::default(), &size).unwrap();
+        let budget = Budget { updates: 1, evaluate_every: 1 };
+        let mut run = Run { budget, stop: StopRule::Budget, seed: 1, stopwatch: &Still, observer: None };
+        learner.fit(&Dataset::new(&task, 1, 16), &mut run)
+    };
+    let mut able = 0;
+    for (entry, _) in pairs().into_iter().filter(|(_, kind)| *kind == Kind::CompleteRows) {
+        let refused = fit(entry, json!({})).err().unwrap().to_string();
+        assert!(refused.contains("the class of 280 of its 300"), "{}: {refused}", entry.name);
+        assert!(refused.contains(entry.name), "{}: {refused}", entry.name);
+        if (entry.defaults)().get("unlabelled").is_none() {
+            continue;
+        }
+        able += 1;
+        let with = |others: &str| {
+            let fit = fit(entry, json!({"unlabelled": others})).unwrap();
+            assert!(
+                fit.best_validation < 0.9 * ignorance(Kind::CompleteRows),
+                "{}: {}",
+                entry.name,
+                fit.best_validation
+            );
+            fit.predictor.predict(&task.validation(1)[0]).values
+        };
+        assert_ne!(with("ignore"), with("learn"), "{}", entry.name);
+    }
+    assert_eq!(able, 3);
+}
+
 #[test]
 fn an_endless_stream_is_refused() {
     for (entry, kind) in pairs() {

@@ -1,11 +1,14 @@
 //! A finite training set as the classifiers that fit it whole see it: one example a sequence, one class an example.
 //!
 //! The class is asked for at the one supervised position of each sequence. What precedes it is either symbols, of which the
-//! order may matter, or a single position of features, of which some may be missing (`NaN`).
+//! order may matter, or a single position of features, of which some may be missing (`NaN`). A row of features without a supervised
+//! position is an example whose class is not told.
 
 use sequence::{
     Batch, Column, Dataset, InputKind, Inputs, LearnError, LossKind, Predictions, Random, Samples, Targets,
 };
+
+use serde::{Deserialize, Serialize};
 
 use crate::architecture::NOTHING_TO_ANSWER;
 
@@ -60,6 +63,19 @@ impl Rows {
     }
 }
 
+/// What becomes of training examples of which the class is not told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Unlabelled {
+    /// A task that has such examples is refused.
+    #[default]
+    Refuse,
+    /// They are left out.
+    Ignore,
+    /// The model learns from them, in the way that it describes.
+    Learn,
+}
+
 impl Examples {
     /// The training set of a classification task.
     ///
@@ -77,6 +93,19 @@ impl Examples {
     /// # Errors
     /// When the task asks for values, has no finite training set, or asks for more than one class a sequence.
     pub(crate) fn of_any(data: &Dataset, model: &'static str) -> Result<Self, LearnError> {
+        Self::told_and_others(data, model, Unlabelled::Refuse).map(|(told, _)| told)
+    }
+
+    /// The examples whose class is told, as [`of_any`](Self::of_any), and beside them the rows of the others, if there are any and the
+    /// model learns from them.
+    ///
+    /// # Errors
+    /// As [`of_any`](Self::of_any), and when the class of an example is not told and the model refuses such.
+    pub(crate) fn told_and_others(
+        data: &Dataset,
+        model: &'static str,
+        others: Unlabelled,
+    ) -> Result<(Self, Option<Rows>), LearnError> {
         let unsuitable = |reason: &str| LearnError::Unsuitable { model, reason: reason.to_owned() };
         let interface = data.interface();
         if interface.loss == LossKind::MeanSquaredError {
@@ -85,9 +114,22 @@ impl Examples {
         let batches = data.training_set().ok_or_else(|| {
             unsuitable("it fits all examples at once, and this task is an endless stream of them")
         })?;
-        let one_answer = |batch: &Batch| batch.supervised() == batch.size;
-        if !batches.iter().all(one_answer) {
+        let asked = |batch: &Batch| -> Vec<usize> {
+            let counted = |row: &[bool]| row.iter().filter(|counts| **counts).count();
+            batch.loss_mask.chunks_exact(batch.time.max(1)).map(counted).collect()
+        };
+        let asked: Vec<usize> = batches.iter().flat_map(asked).collect();
+        if asked.iter().any(|&answers| answers > 1) {
             return Err(unsuitable("it answers once a sequence, and this task asks more often"));
+        }
+        let untold = asked.iter().filter(|&&answers| answers == 0).count();
+        if untold > 0 && others == Unlabelled::Refuse {
+            let reason = format!(
+                "the class of {untold} of its {} training examples is not told; a model with the setting `unlabelled` can leave them \
+                 out (`\"ignore\"`) or learn from them (`\"learn\"`)",
+                asked.len()
+            );
+            return Err(LearnError::Unsuitable { model, reason });
         }
         if matches!(interface.inputs, InputKind::Features { .. })
             && batches.iter().any(|batch| batch.time != 1)
@@ -97,16 +139,31 @@ impl Examples {
             ));
         }
         let labels = batches.iter().flat_map(labels).collect();
+        let mut rest = None;
         let inputs = match interface.inputs {
+            InputKind::Tokens { .. } if untold > 0 => {
+                return Err(unsuitable("of sequences of symbols it needs every class to be told"));
+            }
             InputKind::Tokens { .. } => ExampleInputs::Symbols(batches.iter().flat_map(symbols).collect()),
             InputKind::Features { width } => {
-                ExampleInputs::Rows(Rows { width, values: batches.iter().flat_map(values).collect() })
+                let values: Vec<f64> = batches.iter().flat_map(values).collect();
+                let with = |answers: usize| {
+                    let rows = values.chunks_exact(width.max(1)).zip(&asked);
+                    rows.filter(move |(_, of_row)| **of_row == answers).flat_map(|(row, _)| row.to_vec())
+                };
+                if untold > 0 {
+                    let learnt = others == Unlabelled::Learn;
+                    rest = learnt.then(|| Rows { width, values: with(0).collect() });
+                    ExampleInputs::Rows(Rows { width, values: with(1).collect() })
+                } else {
+                    ExampleInputs::Rows(Rows { width, values })
+                }
             }
             InputKind::Conditioned { .. } => {
                 return Err(unsuitable("it reads one sequence, and this task has two"));
             }
         };
-        Ok(Self { inputs, columns: data.columns(), labels, classes: interface.outputs })
+        Ok((Self { inputs, columns: data.columns(), labels, classes: interface.outputs }, rest))
     }
 
     /// How many examples each class has.
@@ -247,6 +304,20 @@ pub(crate) fn check_prior(model: &'static str, prior: f64) -> Result<(), LearnEr
         model,
         reason: format!("`prior` is {prior}, it must be 0 or more and less than 1"),
     })
+}
+
+/// Checks what an example whose class is not told counts.
+///
+/// # Errors
+/// When it is no weight.
+pub(crate) fn check_weight(model: &'static str, weight: f64) -> Result<(), LearnError> {
+    if weight > 0.0 && weight.is_finite() {
+        return Ok(());
+    }
+    let reason = format!(
+        "`unlabelled-weight` is {weight}, it must be more than 0; `unlabelled = \"ignore\"` leaves such examples out"
+    );
+    Err(LearnError::Setting { model, reason })
 }
 
 /// Bytes of a training set and of what is counted of it, at most.

@@ -12,6 +12,10 @@
 //! parameters are then found by expectation maximisation (Little and Rubin 2002, section 11.2), in which every missing
 //! value counts as its expectation given the others, and its conditional covariance is added to the moments. That is maximum
 //! likelihood if values are missing at random; if being missing says something about the value, it is wrong.
+//!
+//! With `unlabelled = "learn"`, examples whose class is not told take part in the same way (Nigam et al. 2000; of normal classes, a
+//! mixture of which some members are known): from the labelled examples alone at first, each counts in every class with the
+//! probability that the model gives the class, times `unlabelled-weight`.
 
 use hashbrown::HashMap;
 use sequence::{
@@ -21,7 +25,10 @@ use sequence::{
 use serde::{Deserialize, Serialize};
 
 use crate::cholesky::Cholesky;
-use crate::examples::{ExampleInputs, Examples, Rows, answers, log_sum, predictions, sampled, values};
+use crate::examples::{
+    ExampleInputs, Examples, Rows, Unlabelled, answers, check_weight, log_normalised, log_sum, predictions,
+    sampled, values,
+};
 use crate::floors::{fit_without_updates, validation_bytes};
 use crate::{Counting, Offers, Reads};
 
@@ -41,11 +48,21 @@ pub(crate) struct GaussianDiscriminantConfig {
     ridge: f64,
     /// Whether examples with a missing value are left out of fitting, in place of expectation maximisation.
     complete_cases: bool,
+    /// What becomes of examples whose class is not told.
+    unlabelled: Unlabelled,
+    /// What such an example counts, where the model learns from it; one whose class is told counts 1.
+    unlabelled_weight: f64,
 }
 
 impl Default for GaussianDiscriminantConfig {
     fn default() -> Self {
-        Self { covariance: Covariance::Shared, ridge: 1e-6, complete_cases: false }
+        Self {
+            covariance: Covariance::Shared,
+            ridge: 1e-6,
+            complete_cases: false,
+            unlabelled: Unlabelled::Refuse,
+            unlabelled_weight: 1.0,
+        }
     }
 }
 
@@ -73,6 +90,7 @@ impl Counting for GaussianDiscriminantConfig {
             let reason = format!("`ridge` is {}, it must be more than 0", self.ridge);
             return Err(LearnError::Setting { model: NAME, reason });
         }
+        check_weight(NAME, self.unlabelled_weight)?;
         Ok(Box::new(GaussianDiscriminant { config: self }))
     }
 }
@@ -81,17 +99,52 @@ struct GaussianDiscriminant {
     config: GaussianDiscriminantConfig,
 }
 
+/// A row in a class, and what it counts there.
+type Member<'a> = (&'a [f64], usize, f64);
+
 impl GaussianDiscriminant {
+    /// Whether a row takes part in fitting.
+    fn counts(&self, row: &[f64]) -> bool {
+        !self.config.complete_cases || row.iter().all(|value| !value.is_nan())
+    }
+
+    fn members<'a>(&self, rows: &'a Rows, labels: &[usize]) -> Vec<Member<'a>> {
+        let members = rows.iter().zip(labels).map(|(row, &class)| (row, class, 1.0));
+        members.filter(|(row, _, _)| self.counts(row)).collect()
+    }
+
+    /// Expectation maximisation with rows whose class is not told.
+    fn learn_from(&self, rows: &Rows, labels: &[usize], classes: usize, others: &Rows) -> Normals {
+        let told = self.members(rows, labels);
+        let mut normals = self.maximise(rows, labels, classes);
+        let deviations = normals.deviations();
+        for _ in 0..ITERATIONS {
+            let next = self.step(&normals, &self.with_others(&normals, &told, others));
+            let change = normals.change(&next, &deviations);
+            normals = next;
+            if change <= CHANGE {
+                break;
+            }
+        }
+        normals
+    }
+
+    /// The members, and each of the others in every class, with the probability of the class times its weight.
+    fn with_others<'a>(&self, old: &Normals, told: &[Member<'a>], others: &'a Rows) -> Vec<Member<'a>> {
+        let mut members = told.to_vec();
+        let weight = self.config.unlabelled_weight;
+        for (row, joint) in others.iter().zip(old.log_joints(others)).filter(|(row, _)| self.counts(row)) {
+            let shares = log_normalised(joint).into_iter().map(|log| weight * log.exp());
+            members.extend(shares.enumerate().map(|(class, share)| (row, class, share)));
+        }
+        members
+    }
+
     fn maximise(&self, rows: &Rows, labels: &[usize], classes: usize) -> Normals {
         let width = rows.width;
-        let examples: Vec<(&[f64], usize)> = rows
-            .iter()
-            .zip(labels.iter().copied())
-            .filter(|(row, _)| !self.config.complete_cases || row.iter().all(|value| !value.is_nan()))
-            .collect();
+        let examples = self.members(rows, labels);
         let mut normals = Self::start(&examples, width, classes);
-        let deviations: Vec<f64> =
-            (0..width).map(|column| normals.covariances[0][column * width + column].sqrt()).collect();
+        let deviations = normals.deviations();
         for _ in 0..ITERATIONS {
             let next = self.step(&normals, &examples);
             let change = normals.change(&next, &deviations);
@@ -104,11 +157,11 @@ impl GaussianDiscriminant {
     }
 
     /// Means and variances of what is known, without covariances.
-    fn start(examples: &[(&[f64], usize)], width: usize, classes: usize) -> Normals {
+    fn start(examples: &[Member], width: usize, classes: usize) -> Normals {
         let mut normals = Normals::empty(width, classes);
         for column in 0..width {
             let known = || {
-                let of_column = examples.iter().map(|(row, class)| (row[column], *class));
+                let of_column = examples.iter().map(|(row, class, _)| (row[column], *class));
                 of_column.filter(|(value, _)| !value.is_nan())
             };
             let mut counts = vec![0.0; classes];
@@ -139,17 +192,17 @@ impl GaussianDiscriminant {
     }
 
     /// One iteration: expectations of what is missing under the old parameters, and the parameters of most likelihood with them.
-    fn step(&self, old: &Normals, examples: &[(&[f64], usize)]) -> Normals {
+    fn step(&self, old: &Normals, examples: &[Member]) -> Normals {
         let (width, classes) = (old.width, old.means.len());
         let mut new = Normals::empty(width, classes);
         let mut counts = vec![0.0; classes];
         let mut filled: Vec<Vec<f64>> = Vec::with_capacity(examples.len());
         let mut patterns = Patterns::default();
-        for (row, class) in examples {
+        for (row, class, share) in examples {
             let pattern = patterns.of(row, *class, old);
             let row = pattern.filled(row, &old.means[*class]);
-            new.means[*class].iter_mut().zip(&row).for_each(|(sum, value)| *sum += value);
-            counts[*class] += 1.0;
+            new.means[*class].iter_mut().zip(&row).for_each(|(sum, value)| *sum += share * value);
+            counts[*class] += share;
             filled.push(row);
         }
         for ((mean, count), old) in new.means.iter_mut().zip(&counts).zip(&old.means) {
@@ -157,14 +210,14 @@ impl GaussianDiscriminant {
                 *entry = if *count > 0.0 { *entry / count } else { *old };
             }
         }
-        for ((row, class), filled) in examples.iter().zip(&filled) {
+        for ((row, class, share), filled) in examples.iter().zip(&filled) {
             let covariance = &mut new.covariances[*class];
             let off: Vec<f64> =
                 filled.iter().zip(&new.means[*class]).map(|(value, mean)| value - mean).collect();
             for (sums, a) in covariance.chunks_exact_mut(width).zip(&off) {
-                sums.iter_mut().zip(&off).for_each(|(sum, b)| *sum += a * b);
+                sums.iter_mut().zip(&off).for_each(|(sum, b)| *sum += share * (a * b));
             }
-            patterns.of(row, *class, old).add_conditional_covariance(covariance, width);
+            patterns.of(row, *class, old).add_conditional_covariance(covariance, width, *share);
         }
         if self.config.covariance == Covariance::Shared {
             let mut shared = vec![0.0; width * width];
@@ -172,11 +225,11 @@ impl GaussianDiscriminant {
                 shared.iter_mut().zip(covariance).for_each(|(sum, entry)| *sum += entry);
             }
             new.covariances.fill(shared);
-            counts = vec![examples.len() as f64; classes];
+            counts = vec![examples.iter().map(|(_, _, share)| share).sum(); classes];
         }
         for (covariance, count) in new.covariances.iter_mut().zip(counts) {
             for entry in covariance.iter_mut() {
-                *entry /= f64::max(count, 1.0);
+                *entry /= if count > 0.0 { count } else { 1.0 };
             }
             let trace: f64 = (0..width).map(|entry| covariance[entry * (width + 1)]).sum();
             let ridge = self.config.ridge * if trace > 0.0 { trace / width as f64 } else { 1.0 };
@@ -210,13 +263,18 @@ impl Normals {
     }
 
     /// The share of each class, every class counted once more than it was seen.
-    fn weigh(&mut self, examples: &[(&[f64], usize)]) {
+    fn weigh(&mut self, examples: &[Member]) {
         let mut counts = vec![1.0; self.means.len()];
-        for (_, class) in examples {
-            counts[*class] += 1.0;
+        for (_, class, share) in examples {
+            counts[*class] += share;
         }
         let total: f64 = counts.iter().sum();
         self.log_priors = counts.into_iter().map(|count| f64::ln(count / total)).collect();
+    }
+
+    /// The deviation of each column in the first class.
+    fn deviations(&self) -> Vec<f64> {
+        (0..self.width).map(|column| self.covariances[0][column * self.width + column].sqrt()).collect()
     }
 
     /// The largest change of a parameter, in deviations of its columns.
@@ -321,10 +379,10 @@ impl Pattern {
         filled
     }
 
-    fn add_conditional_covariance(&self, covariance: &mut [f64], width: usize) {
+    fn add_conditional_covariance(&self, covariance: &mut [f64], width: usize, share: f64) {
         for (a, row) in self.missing.iter().enumerate() {
             for (b, column) in self.missing.iter().enumerate() {
-                covariance[row * width + column] += self.conditional[a * self.missing.len() + b];
+                covariance[row * width + column] += share * self.conditional[a * self.missing.len() + b];
             }
         }
     }
@@ -342,16 +400,20 @@ impl Pattern {
 impl Learner for GaussianDiscriminant {
     fn fit(&self, data: &Dataset, run: &mut Run) -> Result<Fit, LearnError> {
         let unsuitable = |reason: &str| LearnError::Unsuitable { model: NAME, reason: reason.to_owned() };
-        let examples = Examples::of_any(data, NAME)?;
+        let (examples, others) = Examples::told_and_others(data, NAME, self.config.unlabelled)?;
         let ExampleInputs::Rows(rows) = &examples.inputs else {
             return Err(unsuitable("it reads rows of real numbers, and this task has symbols"));
         };
         if examples.columns.iter().any(|column| *column != Column::Real) {
             return Err(unsuitable("it reads real numbers, and this task has categories"));
         }
-        let normals = self.maximise(rows, &examples.labels, examples.classes);
-        // Each example meets the covariance once, where no value is missing.
-        let multiply_adds = (examples.labels.len() * rows.width * rows.width) as u64;
+        let (labels, classes) = (&examples.labels, examples.classes);
+        let normals = match &others {
+            Some(others) => self.learn_from(rows, labels, classes, others),
+            None => self.maximise(rows, labels, classes),
+        };
+        // Each example meets the covariance once, where no value and no class is missing.
+        let multiply_adds = (labels.len() * rows.width * rows.width) as u64;
         Ok(Fit { multiply_adds, ..fit_without_updates(Box::new(normals), data, run) })
     }
 
@@ -459,9 +521,10 @@ mod tests {
     fn expectation_maximisation_never_lowers_the_likelihood() {
         for covariance in [Covariance::Shared, Covariance::Own] {
             let (rows, labels) = incomplete(80);
-            let config = GaussianDiscriminantConfig { covariance, ridge: 1e-12, complete_cases: false };
+            let standard = GaussianDiscriminantConfig::default();
+            let config = GaussianDiscriminantConfig { covariance, ridge: 1e-12, ..standard };
             let learner = GaussianDiscriminant { config };
-            let examples: Vec<(&[f64], usize)> = rows.iter().zip(labels.iter().copied()).collect();
+            let examples = learner.members(&rows, &labels);
             let mut normals = GaussianDiscriminant::start(&examples, COLUMNS, 2);
             let mut before = log_likelihood(&normals, &rows, &labels);
             let first = before;
@@ -475,6 +538,45 @@ mod tests {
                 before = now;
             }
             assert!(before > first + 1.0, "{first} {before}");
+        }
+    }
+
+    #[test]
+    fn examples_without_a_class_never_lower_the_posterior() {
+        let arms = [(Covariance::Shared, 1.0), (Covariance::Own, 1.0), (Covariance::Shared, 0.1)];
+        for (covariance, unlabelled_weight) in arms {
+            let (rows, labels) = incomplete(120);
+            let part = |from: usize, to: usize| Rows {
+                width: COLUMNS,
+                values: rows.values[COLUMNS * from..COLUMNS * to].to_vec(),
+            };
+            let (told, others, labels) = (part(0, 30), part(30, 120), &labels[..30]);
+            let standard = GaussianDiscriminantConfig::default();
+            let config =
+                GaussianDiscriminantConfig { covariance, ridge: 1e-12, unlabelled_weight, ..standard };
+            let learner = GaussianDiscriminant { config };
+            let members = learner.members(&told, labels);
+            // Labelled examples, others by their weight, and each class counted once more.
+            let posterior = |normals: &Normals| {
+                let joints = normals.log_joints(&told);
+                let known: f64 = joints.iter().zip(labels).map(|(joint, class)| joint[*class]).sum();
+                let unknown: f64 = normals.log_joints(&others).iter().map(|joint| log_sum(joint)).sum();
+                known + unlabelled_weight * unknown + normals.log_priors.iter().sum::<f64>()
+            };
+            let mut normals = learner.maximise(&told, labels, 2);
+            let first = posterior(&normals);
+            let mut before = first;
+            for iteration in 0..60 {
+                normals = learner.step(&normals, &learner.with_others(&normals, &members, &others));
+                let now = posterior(&normals);
+                assert!(now >= before - 1e-7, "{covariance:?} {iteration}: {before} became {now}");
+                before = now;
+            }
+            assert!(before > first + 0.1, "{covariance:?}: {first} {before}");
+            // Where there are no others, nothing changes.
+            let nothing = Rows { width: COLUMNS, values: Vec::new() };
+            let without = learner.learn_from(&told, labels, 2, &nothing);
+            assert!(without.change(&learner.maximise(&told, labels, 2), &without.deviations()) < 1e-4);
         }
     }
 

@@ -11,14 +11,19 @@
 //! With `cross-validate`, the penalty is the one of 10^-3, 10^-2 ... 10^3 with the least log-loss over five folds of the training
 //! set; test examples have no part in it.
 //!
+//! With `unlabelled = "learn"`, it teaches itself (Yarowsky 1995): of the examples whose class is not told, those of which it is surer than
+//! `confidence` count as if their likeliest class had been told, and it is fitted again, until these no longer change or 20 times. The
+//! penalty is chosen by the labelled examples alone, since cross-validation believes the classes it is given.
+//!
 //! Symbols become bags of n-grams. Of features, real numbers are standardised and categories become one indicator each. A weighted
 //! sum needs every value: `missing` says what stands for those that are not there.
 
-use sequence::{Batch, Column, Dataset, Fit, LearnError, Learner, Predictions, Predictor, Run};
+use sequence::{Batch, Column, Dataset, Fit, LearnError, Learner, LossKind, Predictions, Predictor, Run};
 use serde::{Deserialize, Serialize};
 
+use crate::architecture::NOTHING_TO_ANSWER;
 use crate::examples::{
-    ExampleInputs, Examples, Rows, check_prior, log_normalised, predictions, symbols, values,
+    ExampleInputs, Examples, Rows, Unlabelled, check_prior, log_normalised, predictions, symbols, values,
 };
 use crate::floors::{fit_without_updates, validation_bytes};
 use crate::minimise::minimise;
@@ -29,6 +34,9 @@ const NAME: &str = "logistic-regression";
 
 /// Penalties that cross-validation tries, from the strongest, whose minimum is where the next search starts.
 const PENALTIES: [f64; 7] = [1e3, 1e2, 1e1, 1e0, 1e-1, 1e-2, 1e-3];
+
+/// Rounds in which it teaches itself, at most.
+const ROUNDS: usize = 20;
 
 /// Folds of cross-validation.
 const FOLDS: usize = 5;
@@ -52,6 +60,10 @@ pub(crate) struct LogisticRegressionConfig {
     missing: Missing,
     /// The largest entry of the gradient at which the search ends.
     tolerance: f64,
+    /// What becomes of rows whose class is not told.
+    unlabelled: Unlabelled,
+    /// How probable the likeliest class of such a row must be to count as told, where the model teaches itself.
+    confidence: f64,
     /// Iterations at most; without a penalty, weights of separable classes grow without end.
     iterations: usize,
 }
@@ -66,6 +78,8 @@ impl Default for LogisticRegressionConfig {
             counts: false,
             missing: Missing::Mean,
             tolerance: 1e-7,
+            unlabelled: Unlabelled::Refuse,
+            confidence: 0.9,
             iterations: 1000,
         }
     }
@@ -103,6 +117,12 @@ impl Counting for LogisticRegressionConfig {
         if !(self.tolerance.is_finite() && self.tolerance > 0.0) {
             return wrong(format!("`tolerance` is {}, it must be more than 0", self.tolerance));
         }
+        if !(0.0..1.0).contains(&self.confidence) {
+            return wrong(format!(
+                "`confidence` is {}, it must be 0 or more and less than 1",
+                self.confidence
+            ));
+        }
         if self.iterations == 0 {
             return wrong("`iterations` is 0, it must be at least 1".to_owned());
         }
@@ -115,7 +135,7 @@ struct LogisticRegression {
 }
 
 impl LogisticRegression {
-    fn descend(&self, examples: &Examples) -> Fitted {
+    fn descend(&self, examples: &Examples, others: Option<&Rows>) -> Fitted {
         let LogisticRegressionConfig { order, counts, missing, cross_validate, penalty, .. } = self.config;
         let (features, rows, width) = match &examples.inputs {
             ExampleInputs::Symbols(sequences) => {
@@ -149,6 +169,10 @@ impl LogisticRegression {
         let penalty = if cross_validate { self.choose(&problem, &mut multiply_adds) } else { penalty };
         let start = vec![0.0; problem.parameters()];
         let mut weights = self.minimum(&problem, penalty, start, &mut multiply_adds);
+        if let (Some(others), Features::Columns(scales)) = (others, &features) {
+            let others = scales.rows(others);
+            weights = self.teach(&problem, &others, penalty, weights, &mut multiply_adds);
+        }
         if let (2, true, Some(intercept)) = (examples.classes, self.config.prior > 0.0, weights.last_mut()) {
             let counts = examples.class_counts();
             let trained = ((counts[1] as f64 + 1.0) / (counts[0] as f64 + 1.0)).ln();
@@ -168,6 +192,45 @@ impl LogisticRegression {
         let once = 2 * (problem.rows.values.len() * problem.outputs()) as u64;
         *multiply_adds += found.evaluations * once;
         found.point
+    }
+
+    /// The weights after it has taught itself from rows whose class is not told.
+    fn teach(
+        &self,
+        told: &Problem,
+        others: &SparseRows,
+        penalty: f64,
+        mut weights: Vec<f64>,
+        multiply_adds: &mut u64,
+    ) -> Vec<f64> {
+        let mut before: Vec<Option<usize>> = Vec::new();
+        for _ in 0..ROUNDS {
+            let named: Vec<Option<usize>> =
+                (0..others.len()).map(|row| self.named(told, others, row, &weights)).collect();
+            if named == before {
+                break;
+            }
+            let mut problem = told.subset(&(0..told.labels.len()).collect::<Vec<usize>>());
+            for (row, class) in named.iter().enumerate() {
+                if let Some(class) = class {
+                    problem.rows.push(others.row(row));
+                    problem.labels.push(*class);
+                }
+            }
+            weights = self.minimum(&problem, penalty, weights, multiply_adds);
+            before = named;
+        }
+        weights
+    }
+
+    /// The likeliest class of a row, if its probability is more than `confidence`.
+    fn named(&self, told: &Problem, others: &SparseRows, row: usize, weights: &[f64]) -> Option<usize> {
+        let mut sums = vec![0.0; told.outputs()];
+        weighted_sums(others, row, told.width, weights, &mut sums);
+        let scores = if told.classes == 2 { vec![0.0, sums[0]] } else { sums };
+        let logs = log_normalised(scores);
+        let likeliest = (0..logs.len()).max_by(|&a, &b| logs[a].total_cmp(&logs[b]))?;
+        (logs[likeliest].exp() > self.config.confidence).then_some(likeliest)
     }
 
     /// The penalty with the least log-loss on the folds.
@@ -387,7 +450,10 @@ enum Features {
 
 impl Learner for LogisticRegression {
     fn fit(&self, data: &Dataset, run: &mut Run) -> Result<Fit, LearnError> {
-        let examples = Examples::of(data, NAME)?;
+        if data.interface().loss == LossKind::Density {
+            return Err(LearnError::Unsuitable { model: NAME, reason: NOTHING_TO_ANSWER.to_owned() });
+        }
+        let (examples, others) = Examples::told_and_others(data, NAME, self.config.unlabelled)?;
         if self.config.prior > 0.0 && examples.classes != 2 {
             let reason = format!(
                 "`prior` is the share of the second of two classes, and here are {}",
@@ -395,7 +461,7 @@ impl Learner for LogisticRegression {
             );
             return Err(LearnError::Unsuitable { model: NAME, reason });
         }
-        let fitted = self.descend(&examples);
+        let fitted = self.descend(&examples, others.as_ref());
         let multiply_adds = fitted.multiply_adds;
         Ok(Fit { multiply_adds, ..fit_without_updates(Box::new(fitted), data, run) })
     }
@@ -541,8 +607,38 @@ mod tests {
             labels: vec![0, 1],
             classes: 2,
         };
-        let fitted = LogisticRegression { config }.descend(&examples);
+        let fitted = LogisticRegression { config }.descend(&examples, None);
         assert!(fitted.weights.iter().all(|&weight| weight == 0.0));
+    }
+
+    #[test]
+    fn it_teaches_itself_what_it_is_sure_of() {
+        // Two classes at -2 and 2; of the others, those far out are sure, and one in the middle is not.
+        let examples = Examples {
+            inputs: ExampleInputs::Rows(Rows { width: 1, values: vec![-2.0, -2.2, 2.0, 2.2] }),
+            columns: vec![Column::Real],
+            labels: vec![0, 0, 1, 1],
+            classes: 2,
+        };
+        let others = Rows { width: 1, values: vec![-3.0, -3.1, 3.0, 3.1, 0.05] };
+        let config = LogisticRegressionConfig { penalty: 0.1, ..LogisticRegressionConfig::default() };
+        let learner = LogisticRegression { config };
+        let alone = learner.descend(&examples, None);
+        let taught = learner.descend(&examples, Some(&others));
+        // As if those that are sure had been told, on the scale of the labelled examples.
+        let Features::Columns(scales) = &alone.features else { panic!("rows are columns") };
+        let values = vec![-2.0, -2.2, 2.0, 2.2, -3.0, -3.1, 3.0, 3.1];
+        let labels = vec![0, 0, 1, 1, 0, 0, 1, 1];
+        let problem = Problem { rows: scales.rows(&Rows { width: 1, values }), labels, classes: 2, width: 1 };
+        let told = learner.minimum(&problem, 0.1, vec![0.0; 2], &mut 0);
+        for (a, b) in taught.weights.iter().zip(&told) {
+            assert!((a - b).abs() < 1e-4, "{:?} {told:?}", taught.weights);
+        }
+        assert!((alone.weights[0] - told[0]).abs() > 1e-2);
+        // Where nothing is sure enough, nothing is learnt.
+        let config = LogisticRegressionConfig { confidence: 0.999_999, ..config };
+        let careful = LogisticRegression { config }.descend(&examples, Some(&others));
+        assert!((careful.weights[0] - alone.weights[0]).abs() < 1e-6);
     }
 
     #[test]
@@ -555,7 +651,7 @@ mod tests {
         };
         let odds = |prior| {
             let config = LogisticRegressionConfig { prior, ..LogisticRegressionConfig::default() };
-            let fitted = LogisticRegression { config }.descend(&examples);
+            let fitted = LogisticRegression { config }.descend(&examples, None);
             let Features::Bag(bag) = &fitted.features else { panic!("symbols are bags") };
             let answer = fitted.log_probabilities(&bag.rows(&[vec![1]])).remove(0);
             answer[1] - answer[0]
@@ -572,6 +668,8 @@ mod tests {
         assert!(
             refusal(LogisticRegressionConfig { tolerance: 0.0, ..standard }).contains("`tolerance` is 0")
         );
+        let sure = LogisticRegressionConfig { confidence: 1.0, ..standard };
+        assert!(refusal(sure).contains("`confidence` is 1"));
         assert!(
             refusal(LogisticRegressionConfig { iterations: 0, ..standard }).contains("`iterations` is 0")
         );

@@ -17,6 +17,15 @@
 //!
 //! Both events are those of McCallum and Nigam (1998). A missing value is left out of the product and of the counts: for a
 //! model of the joint distribution that is its exact marginal, if the values are missing for no reason that matters.
+//!
+//! Smoothing is a prior: of a column of L categories, a L draws that were never made, as many of each (a flat Dirichlet prior of
+//! strength a L), or in the shares that `towards` names. The smoothed frequencies are the expectation under the posterior, and the
+//! probability of the next draw.
+//!
+//! With `unlabelled = "learn"`, examples whose class is not told are learnt from by expectation maximisation (Nigam et al. 2000): each counts in
+//! every class with the probability that the model gives the class, times `unlabelled-weight`, and the model is counted again,
+//! from the labelled examples alone at first, until no probability moves by more than 1e-4 or 500 times. No iteration lowers
+//! the log-posterior, in which each of these examples has its weight.
 
 use sequence::{
     Batch, Column, Dataset, Fit, Generative, LearnError, Learner, LogDensities, Predictions, Predictor,
@@ -25,8 +34,8 @@ use sequence::{
 use serde::{Deserialize, Serialize};
 
 use crate::examples::{
-    ExampleInputs, Examples, Rows, answers, check_prior, drawn_from, log_sum, predictions, sampled, symbols,
-    values,
+    ExampleInputs, Examples, Rows, Unlabelled, answers, check_prior, check_weight, drawn_from,
+    log_normalised, log_sum, predictions, sampled, symbols, values,
 };
 use crate::floors::{fit_without_updates, validation_bytes};
 use crate::n_gram_bag::{BagConfig, NGramBag, SparseRows};
@@ -37,12 +46,18 @@ const NAME: &str = "naive-bayes";
 /// Of the largest variance of a column, what is added to each variance, so that none is 0.
 const VARIANCE_SMOOTHING: f64 = 1e-9;
 
+/// Iterations of expectation maximisation at most, and the change of a probability of a class at which it ends.
+const ITERATIONS: usize = 500;
+const CHANGE: f64 = 1e-4;
+
 /// Settings of naive Bayes.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub(crate) struct NaiveBayesConfig {
     /// Added to every count of a value within a class.
     pub(crate) smoothing: f64,
+    /// For columns of categories: the share of the smoothing that each category gets; all the same where none are named.
+    pub(crate) towards: Vec<f64>,
     /// Added to every count of a class.
     pub(crate) prior_smoothing: f64,
     /// Of two classes, the share of the second that answers assume; 0 keeps that of the training set.
@@ -53,17 +68,24 @@ pub(crate) struct NaiveBayesConfig {
     pub(crate) order: usize,
     /// For symbols drawn: whether repeats count.
     pub(crate) counts: bool,
+    /// What becomes of rows whose class is not told.
+    pub(crate) unlabelled: Unlabelled,
+    /// What such a row counts, where the model learns from it; one whose class is told counts 1.
+    pub(crate) unlabelled_weight: f64,
 }
 
 impl Default for NaiveBayesConfig {
     fn default() -> Self {
         Self {
             smoothing: 1.0,
+            towards: Vec::new(),
             prior_smoothing: 1.0,
             prior: 0.0,
             event: Event::Multinomial,
             order: 1,
             counts: false,
+            unlabelled: Unlabelled::Refuse,
+            unlabelled_weight: 1.0,
         }
     }
 }
@@ -96,6 +118,8 @@ impl Counting for NaiveBayesConfig {
             }
         }
         check_prior(NAME, self.prior)?;
+        check_shares(&self.towards)?;
+        check_weight(NAME, self.unlabelled_weight)?;
         if self.event == Event::Bernoulli && self.counts {
             let reason = "`counts` has no meaning where an n-gram is there or not; leave it out".to_owned();
             return Err(LearnError::Setting { model: NAME, reason });
@@ -104,18 +128,38 @@ impl Counting for NaiveBayesConfig {
     }
 }
 
+/// Checks shares of the smoothing.
+fn check_shares(shares: &[f64]) -> Result<(), LearnError> {
+    let sum: f64 = shares.iter().sum();
+    if shares.is_empty() || (shares.iter().all(|share| *share > 0.0) && (sum - 1.0).abs() < 1e-6) {
+        return Ok(());
+    }
+    let reason = format!("`towards` is {shares:?}, it must hold shares above 0 that sum to 1");
+    Err(LearnError::Setting { model: NAME, reason })
+}
+
 pub(crate) struct NaiveBayes {
     pub(crate) config: NaiveBayesConfig,
 }
 
 impl NaiveBayes {
     pub(crate) fn count(&self, examples: &Examples) -> Counted {
-        let NaiveBayesConfig { smoothing, prior_smoothing, prior, event, order, counts } = self.config;
-        let class_counts = examples.class_counts();
-        let all = examples.labels.len() as f64 + prior_smoothing * examples.classes as f64;
+        let nothing = Rows { width: 0, values: Vec::new() };
+        self.count_both(examples, &nothing, &[])
+    }
+
+    /// Counts the examples, and rows that belong to each class by a share of their own.
+    fn count_both(&self, examples: &Examples, others: &Rows, shares: &[Vec<f64>]) -> Counted {
+        let NaiveBayesConfig { smoothing, prior_smoothing, prior, event, order, counts, .. } = self.config;
+        let mut class_counts: Vec<f64> =
+            examples.class_counts().into_iter().map(|count| count as f64).collect();
+        for of_row in shares {
+            class_counts.iter_mut().zip(of_row).for_each(|(count, share)| *count += share);
+        }
+        let all = class_counts.iter().sum::<f64>() + prior_smoothing * examples.classes as f64;
         let log_priors = match (examples.classes, prior > 0.0) {
             (2, true) => vec![(1.0 - prior).ln(), prior.ln()],
-            _ => class_counts.iter().map(|&count| ((count as f64 + prior_smoothing) / all).ln()).collect(),
+            _ => class_counts.iter().map(|count| ((count + prior_smoothing) / all).ln()).collect(),
         };
         let (likelihood, additions) = match &examples.inputs {
             ExampleInputs::Symbols(sequences) => {
@@ -129,11 +173,14 @@ impl NaiveBayes {
             }
             ExampleInputs::Rows(rows) => {
                 let columns = examples.columns.iter().enumerate().map(|(column, holds)| {
-                    let seen = rows.iter().map(|row| row[column]).zip(&examples.labels);
-                    let seen =
-                        seen.filter(|(value, _)| !value.is_nan()).map(|(value, &class)| (value, class));
+                    let told = rows.iter().map(|row| row[column]).zip(&examples.labels);
+                    let told = told.map(|(value, &class)| (value, class, 1.0));
+                    let shared = others.iter().zip(shares).flat_map(|(row, shares)| {
+                        shares.iter().enumerate().map(|(class, &share)| (row[column], class, share))
+                    });
+                    let seen = told.chain(shared).filter(|(value, _, _)| !value.is_nan());
                     match *holds {
-                        Column::Category { levels } => category(seen, levels, examples.classes, smoothing),
+                        Column::Category { levels } => category(seen, &self.before(levels), examples.classes),
                         Column::Real => normal(seen, examples.classes),
                     }
                 });
@@ -142,7 +189,46 @@ impl NaiveBayes {
                 (Likelihood::Columns(columns), rows.values.len())
             }
         };
+        let additions = additions + others.values.len() * examples.classes;
         Counted { classes: examples.classes, log_priors, likelihood, additions: additions as u64 }
+    }
+
+    /// What each of so many categories counts before any is seen.
+    fn before(&self, levels: usize) -> Vec<f64> {
+        let strength = self.config.smoothing;
+        match self.config.towards.len() {
+            0 => vec![strength; levels],
+            _ => self.config.towards.iter().map(|share| strength * levels as f64 * share).collect(),
+        }
+    }
+
+    /// One iteration: what the classes of the others are under a model, and the model that is counted with them.
+    fn step(&self, old: &Counted, examples: &Examples, others: &Rows) -> (Counted, Vec<Vec<f64>>) {
+        let weight = self.config.unlabelled_weight;
+        let of_row = |joint: Vec<f64>| -> Vec<f64> {
+            log_normalised(joint).into_iter().map(|log| weight * log.exp()).collect()
+        };
+        let shares: Vec<Vec<f64>> = old.joints_of_rows(others).into_iter().map(of_row).collect();
+        (self.count_both(examples, others, &shares), shares)
+    }
+
+    /// Expectation maximisation with rows whose class is not told.
+    fn learn_from(&self, examples: &Examples, others: &Rows) -> Counted {
+        let mut counted = self.count(examples);
+        let mut additions = counted.additions;
+        let mut before: Vec<Vec<f64>> = Vec::new();
+        for _ in 0..ITERATIONS {
+            let (next, shares) = self.step(&counted, examples, others);
+            additions += next.additions;
+            counted = next;
+            let pairs = shares.iter().flatten().zip(before.iter().flatten());
+            let change = pairs.map(|(now, before)| (now - before).abs()).fold(0.0, f64::max);
+            if !before.is_empty() && change <= CHANGE * self.config.unlabelled_weight {
+                break;
+            }
+            before = shares;
+        }
+        Counted { additions, ..counted }
     }
 }
 
@@ -198,17 +284,17 @@ fn bernoulli(rows: &SparseRows, examples: &Examples, features: usize, smoothing:
     Weights { weights, starts }
 }
 
+/// `before` is what each category counts in every class before any is seen.
 fn category(
-    seen: impl Iterator<Item = (f64, usize)>,
-    levels: usize,
+    seen: impl Iterator<Item = (f64, usize, f64)>,
+    before: &[f64],
     classes: usize,
-    smoothing: f64,
 ) -> ColumnLikelihood {
-    let mut weights = vec![smoothing; levels * classes];
-    let mut totals = vec![smoothing * levels as f64; classes];
-    for (value, class) in seen {
-        weights[level(value) * classes + class] += 1.0;
-        totals[class] += 1.0;
+    let mut weights: Vec<f64> = before.iter().flat_map(|&count| vec![count; classes]).collect();
+    let mut totals = vec![before.iter().sum::<f64>(); classes];
+    for (value, class, share) in seen {
+        weights[level(value) * classes + class] += share;
+        totals[class] += share;
     }
     for of_level in weights.chunks_exact_mut(classes) {
         of_level.iter_mut().zip(&totals).for_each(|(weight, total)| *weight = (*weight / total).ln());
@@ -226,24 +312,29 @@ fn level(value: f64) -> usize {
     value as usize
 }
 
-fn normal(seen: impl Iterator<Item = (f64, usize)> + Clone, classes: usize) -> ColumnLikelihood {
+fn normal(seen: impl Iterator<Item = (f64, usize, f64)> + Clone, classes: usize) -> ColumnLikelihood {
     let mut counts = vec![0.0; classes];
     let mut means = vec![0.0; classes];
-    for (value, class) in seen.clone() {
-        counts[class] += 1.0;
-        means[class] += value;
+    for (value, class, share) in seen.clone() {
+        counts[class] += share;
+        means[class] += share * value;
     }
-    means.iter_mut().zip(&counts).for_each(|(mean, count)| *mean /= f64::max(*count, 1.0));
+    means.iter_mut().zip(&counts).for_each(|(mean, count)| *mean /= divisor(*count));
     let mut variances = vec![0.0; classes];
     let (mut all, mut square, mut sum) = (0.0, 0.0, 0.0);
-    for (value, class) in seen {
-        variances[class] += (value - means[class]).powi(2);
-        (all, square, sum) = (all + 1.0, square + value * value, sum + value);
+    for (value, class, share) in seen {
+        variances[class] += share * (value - means[class]).powi(2);
+        (all, square, sum) = (all + share, square + share * (value * value), sum + share * value);
     }
-    variances.iter_mut().zip(&counts).for_each(|(variance, count)| *variance /= f64::max(*count, 1.0));
+    variances.iter_mut().zip(&counts).for_each(|(variance, count)| *variance /= divisor(*count));
     let all = f64::max(all, 1.0);
     let of_column = (square / all - (sum / all).powi(2)).max(0.0);
     ColumnLikelihood::Normal { means, variances, of_column }
+}
+
+/// What sums over so much are divided by: 1 where there is nothing.
+fn divisor(count: f64) -> f64 {
+    if count > 0.0 { count } else { 1.0 }
 }
 
 /// Adds [`VARIANCE_SMOOTHING`] of the largest variance of a column to each variance.
@@ -264,7 +355,7 @@ fn floor_variances(columns: &mut [ColumnLikelihood]) {
 
 impl Learner for NaiveBayes {
     fn fit(&self, data: &Dataset, run: &mut Run) -> Result<Fit, LearnError> {
-        let examples = Examples::of_any(data, NAME)?;
+        let (examples, others) = Examples::told_and_others(data, NAME, self.config.unlabelled)?;
         if self.config.prior > 0.0 && examples.classes != 2 {
             let reason = format!(
                 "`prior` is the share of the second of two classes, and here are {}",
@@ -272,7 +363,18 @@ impl Learner for NaiveBayes {
             );
             return Err(LearnError::Unsuitable { model: NAME, reason });
         }
-        let counted = self.count(&examples);
+        let named = self.config.towards.len();
+        let differs = |column: &Column| *column != Column::Category { levels: named };
+        if named > 0 && (examples.columns.is_empty() || examples.columns.iter().any(differs)) {
+            let reason = format!(
+                "`towards` names {named} shares, and only columns of {named} categories can be smoothed so"
+            );
+            return Err(LearnError::Unsuitable { model: NAME, reason });
+        }
+        let counted = match &others {
+            Some(others) => self.learn_from(&examples, others),
+            None => self.count(&examples),
+        };
         let additions = counted.additions;
         Ok(Fit { multiply_adds: additions, ..fit_without_updates(Box::new(counted), data, run) })
     }
@@ -367,16 +469,18 @@ impl Counted {
                 };
                 (0..rows.len()).map(of_row).collect()
             }
-            (Likelihood::Columns(columns), ExampleInputs::Rows(rows)) => {
-                let of_row = |row: &[f64]| {
-                    let mut scores = self.log_priors.clone();
-                    columns.iter().zip(row).for_each(|(column, &value)| column.add(value, &mut scores));
-                    scores
-                };
-                rows.iter().map(of_row).collect()
-            }
+            (Likelihood::Columns(_), ExampleInputs::Rows(rows)) => self.joints_of_rows(rows),
             _ => unreachable!("what is predicted is of the kind that was fitted"),
         }
+    }
+
+    fn joints_of_rows(&self, rows: &Rows) -> Vec<Vec<f64>> {
+        let of_row = |row: &[f64]| {
+            let mut scores = self.log_priors.clone();
+            self.columns().iter().zip(row).for_each(|(column, &value)| column.add(value, &mut scores));
+            scores
+        };
+        rows.iter().map(of_row).collect()
     }
 }
 
@@ -542,11 +646,101 @@ mod tests {
     }
 
     #[test]
+    fn smoothing_is_a_dirichlet_prior() {
+        // By hand: strength 10 with shares 0.25 and 0.75; of 5 draws 4 are category 0: (2.5 + 4) / 15.
+        let examples = Examples {
+            inputs: ExampleInputs::Rows(Rows { width: 1, values: vec![0.0, 0.0, 1.0, 0.0, 0.0] }),
+            columns: vec![Column::Category { levels: 2 }],
+            labels: vec![0; 5],
+            classes: 1,
+        };
+        let config =
+            NaiveBayesConfig { smoothing: 5.0, towards: vec![0.25, 0.75], ..NaiveBayesConfig::default() };
+        let counted = NaiveBayes { config }.count(&examples);
+        let next = counted.joints_of_rows(&Rows { width: 1, values: vec![0.0, 1.0] });
+        assert!((next[0][0].exp() - 6.5 / 15.0).abs() < 1e-15, "{next:?}");
+        assert!((next[1][0].exp() - 8.5 / 15.0).abs() < 1e-15, "{next:?}");
+    }
+
+    /// Rows of a category and a real number of two classes, and their labels.
+    fn mixed(count: usize, seed: u64) -> (Rows, Vec<usize>) {
+        let mut random = Random::new(seed, sequence::Stream::Sampling);
+        let (mut values, mut labels) = (Vec::new(), Vec::new());
+        for _ in 0..count {
+            let class = random.index(2);
+            labels.push(class);
+            let says = random.below(4) > 0;
+            values.push(f64::from(u8::from((class == 1) == says)));
+            values.push(class as f64 + f64::from(random.normal()));
+        }
+        (Rows { width: 2, values }, labels)
+    }
+
+    #[test]
+    fn expectation_maximisation_never_lowers_the_posterior() {
+        let (told, labels) = mixed(8, 1);
+        let (others, _) = mixed(200, 2);
+        let columns = vec![Column::Category { levels: 2 }, Column::Real];
+        let examples = Examples { inputs: ExampleInputs::Rows(told), columns, labels, classes: 2 };
+        for weight in [1.0, 0.1] {
+            let config = NaiveBayesConfig { unlabelled_weight: weight, ..NaiveBayesConfig::default() };
+            let learner = NaiveBayes { config };
+            // Labelled examples, others by their weight, and the prior: one draw of each category and class.
+            let posterior = |counted: &Counted| {
+                let ExampleInputs::Rows(told) = &examples.inputs else { unreachable!() };
+                let of_class = counted.joints_of_rows(told);
+                let known: f64 =
+                    of_class.iter().zip(&examples.labels).map(|(joint, class)| joint[*class]).sum();
+                let unknown: f64 = counted.joints_of_rows(&others).iter().map(|joint| log_sum(joint)).sum();
+                let ColumnLikelihood::Category(logs) = &counted.columns()[0] else { unreachable!() };
+                let prior: f64 = counted.log_priors.iter().chain(logs).sum();
+                known + weight * unknown + prior
+            };
+            let mut counted = learner.count(&examples);
+            let first = posterior(&counted);
+            let mut before = first;
+            for iteration in 0..100 {
+                counted = learner.step(&counted, &examples, &others).0;
+                let now = posterior(&counted);
+                assert!(now >= before - 1e-7, "{weight} {iteration}: {before} became {now}");
+                before = now;
+            }
+            assert!(before > first + 0.1, "{first} {before}");
+        }
+    }
+
+    #[test]
+    fn rows_that_belong_to_one_class_for_certain_count_as_if_told() {
+        let (rows, labels) = mixed(40, 3);
+        let certain: Vec<Vec<f64>> =
+            labels[10..].iter().map(|&class| vec![1.0 - class as f64, class as f64]).collect();
+        let columns = vec![Column::Category { levels: 2 }, Column::Real];
+        let part = |from: usize, to: usize| Rows { width: 2, values: rows.values[2 * from..2 * to].to_vec() };
+        let examples = |to: usize| Examples {
+            inputs: ExampleInputs::Rows(part(0, to)),
+            columns: columns.clone(),
+            labels: labels[..to].to_vec(),
+            classes: 2,
+        };
+        let learner = NaiveBayes { config: NaiveBayesConfig::default() };
+        let told = learner.count(&examples(40)).joints_of_rows(&rows);
+        let shared = learner.count_both(&examples(10), &part(10, 40), &certain).joints_of_rows(&rows);
+        for (a, b) in told.iter().flatten().zip(shared.iter().flatten()) {
+            assert!((a - b).abs() < 1e-9, "{a} {b}");
+        }
+    }
+
+    #[test]
     fn impossible_settings_are_refused() {
         let refusal = |config: NaiveBayesConfig| config.learner().err().unwrap().to_string();
         let standard = NaiveBayesConfig::default();
-        assert!(refusal(NaiveBayesConfig { smoothing: -1.0, ..standard }).contains("`smoothing` is -1"));
-        assert!(refusal(NaiveBayesConfig { order: 9, ..standard }).contains("`order` is 9"));
+        let negative = NaiveBayesConfig { smoothing: -1.0, ..standard.clone() };
+        assert!(refusal(negative).contains("`smoothing` is -1"));
+        assert!(refusal(NaiveBayesConfig { order: 9, ..standard.clone() }).contains("`order` is 9"));
+        let shares = NaiveBayesConfig { towards: vec![0.5, 0.4], ..standard.clone() };
+        assert!(refusal(shares).contains("`towards` is [0.5, 0.4]"));
+        let weight = NaiveBayesConfig { unlabelled_weight: 0.0, ..standard.clone() };
+        assert!(refusal(weight).contains("`unlabelled-weight` is 0"));
         let both = NaiveBayesConfig { event: Event::Bernoulli, counts: true, ..standard };
         assert!(refusal(both).contains("`counts` has no meaning"));
     }

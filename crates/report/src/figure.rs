@@ -401,6 +401,7 @@ impl Plot<'_> {
             .into_iter()
             .filter_map(|(setting, split)| Some((x_of(setting, split)?, setting.clone(), split.clone())))
             .collect();
+        places.retain(|place| has_place(place.0, self.figure.log_x));
         places.sort_by(|a, b| a.0.total_cmp(&b.0).then_with(|| natural(&a.1, &b.1)));
         let others = distinct(places.iter().map(|(_, setting, _)| setting_without(setting, &self.figure.x)));
         self.refuse_mixture(&others.iter().map(String::as_str).collect::<Vec<_>>())?;
@@ -610,10 +611,21 @@ fn log_ticks(low: f64, high: f64) -> Vec<(f64, String)> {
         .collect()
 }
 
+/// Whether a value can be shown on an axis: on a logarithmic one, what is not positive cannot.
+fn has_place(value: f64, log: bool) -> bool {
+    !log || value > 0.0
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::testing;
+
+    #[test]
+    fn nothing_has_no_place_on_a_logarithmic_axis() {
+        let shown = |log| [0.0, 50.0].map(|value| has_place(value, log));
+        assert_eq!((shown(true), shown(false)), ([false, true], [true, true]));
+    }
 
     #[test]
     fn arms_look_different_in_grey_and_families_share_a_colour() {

@@ -9,6 +9,7 @@
 //! `copies` counts the features of each base, itself included. With an agreement of 0 all features are independent within a class, as
 //! naive Bayes assumes; with 1 they are the base over and over. Each feature alone says the same about the class
 //! whatever the agreement. Training has `examples` examples, test 20,000 fresh ones, of which class 1 has the share `positive`.
+//! After those come `unlabelled` further ones of which the class is not told: they do not count in the loss.
 
 use sequence::{
     Batch, Column, Floor, InputKind, Inputs, Interface, LossKind, Predictions, Random, Score, Stream,
@@ -17,7 +18,7 @@ use sequence::{
 use serde::{Deserialize, Serialize};
 
 use super::TaskEntry;
-use crate::batches::{draw_rows, feature_rows};
+use crate::batches::{draw_rows, feature_rows, tell_first};
 use crate::metrics::classification_scores;
 use crate::{DataError, settings};
 
@@ -46,6 +47,8 @@ pub(crate) const ENTRY: TaskEntry = TaskEntry {
 struct Config {
     /// Training examples.
     examples: usize,
+    /// Training examples beside those, of which the class is not told.
+    unlabelled: usize,
     /// Probability that a copy is what its base is, instead of a fresh draw.
     agreement: f32,
     /// Features of each of the six bases, the base included.
@@ -56,7 +59,7 @@ struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { examples: 320, agreement: 0.0, copies: [10, 8, 4, 2, 2, 2], positive: 0.5 }
+        Self { examples: 320, unlabelled: 0, agreement: 0.0, copies: [10, 8, 4, 2, 2, 2], positive: 0.5 }
     }
 }
 
@@ -67,6 +70,7 @@ struct DependentFeatures {
 impl DependentFeatures {
     fn new(config: Config) -> Result<Self, DataError> {
         settings::within(NAME, "examples", &config.examples, 2..=1_000_000)?;
+        settings::within(NAME, "unlabelled", &config.unlabelled, 0..=1_000_000)?;
         settings::within(NAME, "agreement", &config.agreement, 0.0..=1.0)?;
         settings::within(NAME, "positive", &config.positive, 0.0..=1.0)?;
         for copies in &config.copies {
@@ -223,7 +227,9 @@ impl Task for DependentFeatures {
     }
 
     fn training_set(&self, seed: u64) -> Option<Vec<Batch>> {
-        Some(vec![self.batch(&mut Random::new(seed, Stream::Training(0)), self.config.examples, 0.5)])
+        let Config { examples, unlabelled, .. } = self.config;
+        let all = self.batch(&mut Random::new(seed, Stream::Training(0)), examples + unlabelled, 0.5);
+        Some(vec![tell_first(all, examples)])
     }
 
     fn log_joint(&self, batch: &Batch) -> Option<Vec<f64>> {
@@ -343,6 +349,14 @@ mod tests {
         // 28 features: an example of one part can be in another by chance only.
         assert!(testing::shared(&set, &task.test(1)[0].batches) < 200);
         assert_ne!(set, task.training_set(2).unwrap());
+        // Examples without a class are further ones, and no training batch draws them.
+        let more = of(Config { examples: 50, unlabelled: 30, ..Config::default() });
+        let with = more.training_set(1).unwrap().remove(0);
+        assert_eq!((with.size, with.supervised()), (80, 50));
+        assert_eq!(rows(&with)[..50], rows(&set[0])[..]);
+        assert_eq!(classes(&with)[..50], classes(&set[0])[..]);
+        assert!(classes(&with)[50..].iter().all(|class| *class == 0) && !with.loss_mask[50]);
+        assert_eq!(more.training_batch(1, 3, 200), task.training_batch(1, 3, 200));
         // Fewer examples are the first of more.
         let few = of(Config { examples: 10, ..Config::default() }).training_set(1).unwrap();
         assert_eq!(rows(&few[0]), rows(&set[0])[..10]);
@@ -359,6 +373,8 @@ mod tests {
         let refusal = |config| DependentFeatures::new(config).err().unwrap().to_string();
         let standard = Config::default();
         assert!(refusal(Config { examples: 1, ..standard.clone() }).contains("`examples`: 1 is outside"));
+        let many = Config { unlabelled: 2_000_000, ..standard.clone() };
+        assert!(refusal(many).contains("`unlabelled`: 2000000 is outside"));
         assert!(
             refusal(Config { agreement: 1.5, ..standard.clone() }).contains("`agreement`: 1.5 is outside")
         );

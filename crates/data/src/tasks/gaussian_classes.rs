@@ -16,6 +16,7 @@
 //! where its class is anyway: nothing about the boundary between the classes changes.
 //!
 //! (Rubin 1976.) `missing-in` says whether training examples lack values, too. Training has `examples` examples, test 10,000 fresh ones.
+//! After the former come `unlabelled` further ones of which the class is not told: they do not count in the loss.
 
 use sequence::{
     Batch, Floor, InputKind, Inputs, Interface, LossKind, Predictions, Random, Score, Stream, Targets, Task,
@@ -24,7 +25,7 @@ use sequence::{
 use serde::{Deserialize, Serialize};
 
 use super::TaskEntry;
-use crate::batches::{draw_rows, feature_rows};
+use crate::batches::{draw_rows, feature_rows, tell_first};
 use crate::metrics::classification_scores;
 use crate::{DataError, settings};
 
@@ -64,6 +65,8 @@ enum MissingIn {
 struct Config {
     /// Training examples.
     examples: usize,
+    /// Training examples beside those, of which the class is not told.
+    unlabelled: usize,
     /// Features.
     features: usize,
     /// Features whose mean differs between the classes.
@@ -86,6 +89,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             examples: 500,
+            unlabelled: 0,
             features: 10,
             informative: 10,
             separation: 1.0,
@@ -105,6 +109,7 @@ struct GaussianClasses {
 impl GaussianClasses {
     fn new(config: Config) -> Result<Self, DataError> {
         settings::within(NAME, "examples", &config.examples, 2..=1_000_000)?;
+        settings::within(NAME, "unlabelled", &config.unlabelled, 0..=1_000_000)?;
         settings::within(NAME, "features", &config.features, 2..=1000)?;
         settings::within(NAME, "informative", &config.informative, 1..=config.features)?;
         settings::within(NAME, "separation", &config.separation, 0.0..=100.0)?;
@@ -152,9 +157,11 @@ impl GaussianClasses {
         feature_rows(features, values, classes)
     }
 
-    fn training(&self, seed: u64) -> Batch {
+    /// The training examples whose class is told, and so many others.
+    fn training(&self, seed: u64, unlabelled: usize) -> Batch {
         let missing = self.config.missing_in == MissingIn::Both;
-        let mut batch = self.batch(seed, Stream::Training(0), self.config.examples, missing);
+        let told = self.config.examples;
+        let mut batch = self.batch(seed, Stream::Training(0), told + unlabelled, missing);
         let Config { features, informative, far, .. } = self.config;
         if let (Inputs::Features { values, .. }, Targets::Classes(classes)) =
             (&mut batch.inputs, &batch.targets)
@@ -164,7 +171,7 @@ impl GaussianClasses {
                 row[..informative].iter_mut().for_each(|value| *value += far);
             }
         }
-        batch
+        tell_first(batch, told)
     }
 
     /// The accuracy of the best classifier where nothing is missing: with D^2 = d' S^-1 d the squared distance of the class means,
@@ -196,7 +203,7 @@ impl Task for GaussianClasses {
     }
 
     fn training_batch(&self, seed: u64, update: u64, size: usize) -> Batch {
-        draw_rows(&self.training(seed), &mut Random::new(seed, Stream::Training(update + 1)), size)
+        draw_rows(&self.training(seed, 0), &mut Random::new(seed, Stream::Training(update + 1)), size)
     }
 
     fn validation(&self, seed: u64) -> Vec<Batch> {
@@ -230,7 +237,7 @@ impl Task for GaussianClasses {
     }
 
     fn training_set(&self, seed: u64) -> Option<Vec<Batch>> {
-        Some(vec![self.training(seed)])
+        Some(vec![self.training(seed, self.config.unlabelled)])
     }
 }
 
@@ -254,6 +261,7 @@ mod tests {
 
     const COMPLETE: Config = Config {
         examples: 500,
+        unlabelled: 0,
         features: 10,
         informative: 5,
         separation: 1.0,
@@ -352,7 +360,7 @@ mod tests {
     #[test]
     fn a_tenth_of_a_class_may_lie_far_inside_it() {
         let config = Config { correlation: 0.0, ..COMPLETE };
-        let (near, far) = (of(config).training(1), of(Config { far: 20.0, ..config }).training(1));
+        let (near, far) = (of(config).training(1, 0), of(Config { far: 20.0, ..config }).training(1, 0));
         let moved: Vec<bool> = rows(&near).iter().zip(rows(&far)).map(|(a, b)| a[0] != b[0]).collect();
         let ones: Vec<bool> = classes(&near).iter().map(|&class| class == 1).collect();
         let count = |flags: &[bool]| flags.iter().filter(|&&flag| flag).count();

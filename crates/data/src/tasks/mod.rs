@@ -6,6 +6,7 @@ use serde_json::Value;
 use crate::{Corpora, DataError};
 
 mod adding;
+mod category_draws;
 pub(crate) mod character_language_model;
 mod dependent_features;
 mod first_cue_recall;
@@ -60,6 +61,7 @@ pub static TASKS: &[TaskEntry] = &[
     dependent_features::ENTRY,
     gaussian_classes::ENTRY,
     gaussian_ring::ENTRY,
+    category_draws::ENTRY,
     noisy_sine::ENTRY,
     noisy_xor::ENTRY,
     sparse_regression::ENTRY,

@@ -242,7 +242,7 @@ impl Ground<'_> {
         let covered = modes.as_ref().map(Modes::covered);
         [
             Some(models::energy_distance(self.real, samples, self.width)),
-            Some(self.two_sample_auc(samples)),
+            Some(two_sample_auc(self.real, samples, self.width)),
             Some(auc(&nearest(self.real), &nearest(samples))),
             covered.map(|covered| covered as f64),
             modes
@@ -253,20 +253,21 @@ impl Ground<'_> {
             modes.as_ref().map(Modes::imbalance),
         ]
     }
+}
 
-    /// The classifier sees one half of each side, and tells the other halves apart by the share of samples among the neighbours.
-    fn two_sample_auc(&self, samples: &[f32]) -> f64 {
-        let half = |rows: &[f32]| rows.len() / self.width / 2 * self.width;
-        let (of_real, of_samples) = (half(self.real), half(samples));
-        let seen = [&self.real[..of_real], &samples[..of_samples]].concat();
-        let first_sample = of_real / self.width;
-        let share = |row: &[f32]| {
-            let near = neighbours(row, &seen, NEIGHBOURS);
-            near.iter().filter(|(_, index)| *index >= first_sample).count() as f64 / near.len() as f64
-        };
-        let shares = |rows: &[f32]| -> Vec<f64> { rows.chunks_exact(self.width).map(share).collect() };
-        auc(&shares(&samples[of_samples..]), &shares(&self.real[of_real..]))
-    }
+/// How well samples are told from real rows. The classifier sees one half of each side, and tells the other halves apart by the share of samples
+/// among the neighbours.
+pub(super) fn two_sample_auc(real: &[f32], samples: &[f32], width: usize) -> f64 {
+    let half = |rows: &[f32]| rows.len() / width / 2 * width;
+    let (of_real, of_samples) = (half(real), half(samples));
+    let seen = [&real[..of_real], &samples[..of_samples]].concat();
+    let first_sample = of_real / width;
+    let share = |row: &[f32]| {
+        let near = neighbours(row, &seen, NEIGHBOURS);
+        near.iter().filter(|(_, index)| *index >= first_sample).count() as f64 / near.len() as f64
+    };
+    let shares = |rows: &[f32]| -> Vec<f64> { rows.chunks_exact(width).map(share).collect() };
+    auc(&shares(&samples[of_samples..]), &shares(&real[of_real..]))
 }
 
 /// The nearest rows, by their squared distance and index.
@@ -285,7 +286,7 @@ fn neighbours(row: &[f32], rows: &[f32], count: usize) -> Vec<(f64, usize)> {
 }
 
 /// The probability that a value of `large` exceeds one of `small`, ties counting half (Mann and Whitney 1947).
-fn auc(large: &[f64], small: &[f64]) -> f64 {
+pub(super) fn auc(large: &[f64], small: &[f64]) -> f64 {
     let mut sorted = small.to_vec();
     sorted.sort_by(f64::total_cmp);
     let above = |value: &f64| {

@@ -33,7 +33,9 @@ mod overfitting;
 mod part;
 mod pass_cost;
 mod position_probe;
+mod posterior;
 mod quality_by_length;
+mod queries;
 mod rate_sensitivity;
 mod repeat;
 mod ridge;
@@ -42,7 +44,9 @@ mod slope;
 mod staircase;
 mod step_time;
 mod subset_selection;
+mod synthetic;
 mod train;
+mod trend;
 mod untrained;
 mod update_sizes;
 mod validation_curve;
@@ -66,6 +70,8 @@ pub static MEASUREMENTS: &[MeasurementEntry] = &[
     decoding_cost::ENTRY,
     bias_variance::ENTRY,
     joint::ENTRY,
+    posterior::ENTRY,
+    trend::ENTRY,
     generation::ENTRY,
     overfitting::ENTRY,
     validation_curve::ENTRY,
@@ -73,6 +79,8 @@ pub static MEASUREMENTS: &[MeasurementEntry] = &[
     subset_selection::ENTRY,
     ensemble_variance::ENTRY,
     sampling::ENTRY,
+    synthetic::ENTRY,
+    queries::ENTRY,
     memorisation::ENTRY,
     rate_sensitivity::ENTRY,
 ];

@@ -84,12 +84,18 @@ impl Task for Part<'_> {
 /// All training rows of a task in one batch.
 ///
 /// # Errors
-/// When the task has no finite training set of rows.
+/// When the task has no finite training set of rows, or the class of one is not told.
 pub(super) fn training_rows(task: &dyn Task, seed: u64) -> Result<Batch, ExperimentError> {
     let wrong = |what: &str| ExperimentError::Cell(format!("task `{}` {what}", task.name()));
     let batches = task.training_set(seed).ok_or_else(|| wrong("has no finite training set"))?;
     let joined = joined(&batches).ok_or_else(|| wrong("has no rows of features"))?;
-    if joined.size == 0 { Err(wrong("has no training examples")) } else { Ok(joined) }
+    if joined.size == 0 {
+        return Err(wrong("has no training examples"));
+    }
+    if joined.supervised() < joined.size {
+        return Err(wrong("has training examples whose class is not told"));
+    }
+    Ok(joined)
 }
 
 /// Batches of rows as one; `None` if they hold anything else.
