@@ -228,11 +228,11 @@ fn figure() -> Value {
         &json!({
             "name": text("File name without `.svg`."),
             "title": text("Title."),
-            "kind": choice("What is drawn.", ["line", "dots", "curve", "models", "seeds"]),
+            "kind": choice("What is drawn.", ["line", "dots", "curve", "models", "seeds", "alignment"]),
             "task": text("Label of the task."),
             "metric": text("Metric."),
             "metrics": texts("More metrics, each a line of its own; where models are side by side."),
-            "x": text("Setting on the horizontal axis, `updates` for a course of training, `split`, or `models`."),
+            "x": text("Setting on the horizontal axis, `updates` for a course of training, `split`, `models`, or `read` for an alignment."),
             "models": texts("Labels of the models; all if empty."),
             "at": { "description": "Other settings held fixed.", "type": "object" },
             "x-label": text("Label of the horizontal axis, with unit."),

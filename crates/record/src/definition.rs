@@ -607,8 +607,8 @@ pub struct Figure {
     /// More metrics, each a line of its own; where models are side by side.
     #[serde(default)]
     pub metrics: Vec<String>,
-    /// Setting on the horizontal axis, `updates` for a course of training, `split` for `test@N`, or `models` where these are side
-    /// by side.
+    /// Setting on the horizontal axis, `updates` for a course of training, `split` for `test@N`, `models` where these are side
+    /// by side, or `read` for an alignment.
     pub x: String,
     /// Labels of the models; all if empty.
     #[serde(default)]
@@ -645,6 +645,8 @@ pub enum FigureKind {
     Models,
     /// Models under each other, a dot for each seed.
     Seeds,
+    /// How much each symbol that is written looks at each that is read: models side by side, darker for more, the mean over seeds.
+    Alignment,
 }
 
 #[derive(Deserialize)]

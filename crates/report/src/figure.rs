@@ -10,7 +10,7 @@ use record::table::CurveTableRow;
 
 use crate::ReportError;
 use crate::number::{count, number, tick};
-use crate::svg::{Axis, DotChart, DotRow, LineChart, Point, Series, Style};
+use crate::svg::{Axis, DotChart, DotRow, HeatChart, HeatPanel, LineChart, Point, Series, Style};
 use crate::tables::{EVALUATION, Query, Tables, distinct, natural, setting_value, setting_without};
 
 /// Draws one figure; `None` where no row says anything about it, as when its task was left out.
@@ -27,6 +27,7 @@ pub(crate) fn draw(
         FigureKind::Dots => plot.dots(),
         FigureKind::Models => plot.models(),
         FigureKind::Seeds => plot.seeds(),
+        FigureKind::Alignment => Ok(plot.alignment()),
     }
 }
 
@@ -326,6 +327,59 @@ impl Plot<'_> {
             watermark: self.watermark.map(str::to_owned),
         };
         Ok(Some(chart.svg()))
+    }
+
+    /// How much each symbol that is written looks at each that is read.
+    fn alignment(&self) -> Option<String> {
+        let Figure { task, metric, .. } = self.figure;
+        let of_task = self.tables.runs.kinds();
+        let of_task =
+            of_task.filter(|row| row.task == *task && row.phase == EVALUATION && row.metric == *metric);
+        let settings = distinct(of_task.map(|row| row.setting.as_str()));
+        let symbols = |key: &str| {
+            let mut symbols = distinct(settings.iter().filter_map(|setting| setting_value(setting, key)));
+            symbols.sort_unstable();
+            symbols
+        };
+        let (read, written) = (symbols("read"), symbols("written"));
+        let (mut panels, mut sizes) = (Vec::new(), Vec::new());
+        for (arm, _) in self.arms() {
+            let mut value = |written: &str, read: &str| {
+                let setting = format!("read={read} written={written}");
+                let (model, phase, split) = (arm.label.as_str(), EVALUATION, "example");
+                let query = Query { task, model, setting: &setting, phase, split, metric };
+                let sample = self.tables.sample(&query);
+                sizes.extend(Some(sample.seeds.len()).filter(|&seeds| seeds > 0));
+                sample.mean().map(|mean| mean.value)
+            };
+            let row = |written: &&str| read.iter().map(|read| value(written, read)).collect();
+            let values: Option<Vec<Vec<f64>>> = written.iter().map(row).collect();
+            panels.extend(
+                values
+                    .filter(|values| !values.is_empty())
+                    .map(|values| HeatPanel { label: name_with_role(arm), values }),
+            );
+        }
+        // The place before a symbol keeps them in order and apart; the reader sees the order.
+        let named = |symbols: &[&str]| {
+            let symbol =
+                |symbol: &&str| symbol.split_once(':').map_or(*symbol, |(_, symbol)| symbol).to_owned();
+            symbols.iter().map(symbol).collect()
+        };
+        let chart = HeatChart {
+            title: self.figure.title.clone(),
+            subtitle: format!(
+                "each row sums to 100, darker is more, under 5 without its number; mean over {}",
+                seeds_in_words(&sizes)
+            ),
+            columns: named(&read),
+            rows: named(&written),
+            x_label: self.figure.x_label.clone(),
+            y_label: self.figure.y_label.clone(),
+            panels,
+            watermark: self.watermark.map(str::to_owned),
+        };
+        (!chart.panels.is_empty()).then(|| chart.svg())
     }
 
     /// The arms that the figure names, or all that run on its task.

@@ -227,6 +227,13 @@ pub trait Predictor {
         None
     }
 
+    /// How much each position of the target looks at each of the source: the weights of attention, `[size, time, source time]`, those
+    /// of one position summing to 1 over the source; of several heads the mean, of several layers the last. `None` for a model
+    /// without such attention.
+    fn alignment(&self, _batch: &Batch) -> Option<Vec<f32>> {
+        None
+    }
+
     /// What a forward and backward pass of the body, or of what lets positions see each other alone, costs on a batch. `None`
     /// for a model without such a part.
     fn pass(&self, _batch: &Batch, _pass: Pass, _stopwatch: &dyn Stopwatch) -> Option<PassCost> {

@@ -108,6 +108,11 @@ impl<N: Network> Predictor for NetworkPredictor<N> {
         Some(states.into_data().try_into_vec().expect("states are single precision"))
     }
 
+    fn alignment(&self, batch: &Batch) -> Option<Vec<f32>> {
+        let weights = self.network.alignment(batch, &BodyContext::evaluation(&batch.lengths))?;
+        Some(weights.into_data().try_into_vec().expect("weights are single precision"))
+    }
+
     fn pass(&self, batch: &Batch, pass: Pass, stopwatch: &dyn Stopwatch) -> Option<PassCost> {
         self.network.pass(batch, pass, stopwatch)
     }

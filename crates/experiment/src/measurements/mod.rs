@@ -44,12 +44,14 @@ mod train;
 mod untrained;
 mod update_sizes;
 mod validation_curve;
+mod writing;
 
 pub(crate) use staircase::{LADDER, RATES};
 
 /// All measurements.
 pub static MEASUREMENTS: &[MeasurementEntry] = &[
     train::ENTRY,
+    writing::ENTRY,
     staircase::ENTRY,
     gradient_by_lag::ENTRY,
     gradient_by_depth::ENTRY,
@@ -342,6 +344,7 @@ fn first(batch: &Batch, sequences: usize) -> Batch {
     }
     first.loss_mask.truncate(positions);
     first.lengths.truncate(size);
+    first.source = first.source.map(|source| Box::new(self::first(&source, size)));
     first
 }
 

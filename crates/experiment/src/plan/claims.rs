@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use record::claims::Register;
-use record::definition::{BudgetKind, Control, ControlKind, Definition, Figure, Part, unknown};
+use record::definition::{BudgetKind, Control, ControlKind, Definition, Figure, FigureKind, Part, unknown};
 use record::{Settings, plain};
 use serde_json::Value;
 
@@ -107,6 +107,9 @@ fn check_figure(figure: &Figure, tasks: &[TaskCheck]) -> Result<(), String> {
     }
     let mut axes: Vec<&str> = task.varying.keys().map(String::as_str).collect();
     axes.extend(["updates", "split", "models"]);
+    if figure.kind == FigureKind::Alignment {
+        axes = vec!["read"];
+    }
     if !axes.contains(&figure.x.as_str()) {
         return Err(unknown("`x`", &figure.x, &axes));
     }
