@@ -191,6 +191,11 @@ pub trait Predictor {
     /// Outputs for a batch, padding included.
     fn predict(&self, batch: &Batch) -> Predictions;
 
+    /// The same at the supervised positions, which may take less time; what stands elsewhere means nothing.
+    fn predict_supervised(&self, batch: &Batch) -> Predictions {
+        self.predict(batch)
+    }
+
     /// Parameters of the body, embedding and read-out excluded.
     fn body_parameters(&self) -> usize;
 

@@ -35,18 +35,6 @@ impl<N: Network> NetworkPredictor<N> {
         &self.network
     }
 
-    /// Predictions that hold zeros outside the supervised positions, which is all that scores read.
-    pub(crate) fn predict_supervised(&self, batch: &Batch) -> Predictions {
-        let mut rows = self.values(batch, Positions::Supervised).into_iter();
-        let outputs = self.interface.outputs;
-        let mut values = vec![0.0; batch.loss_mask.len() * outputs];
-        for (row, _) in values.chunks_exact_mut(outputs).zip(&batch.loss_mask).filter(|(_, counts)| **counts)
-        {
-            row.iter_mut().zip(&mut rows).for_each(|(slot, value)| *slot = value);
-        }
-        Predictions { outputs, values }
-    }
-
     /// Outputs at the wanted positions, row-major, a bounded number of positions at a time.
     fn values(&self, batch: &Batch, positions: Positions) -> Vec<f32> {
         let step = (EVALUATION_POSITIONS / batch.time.max(1)).max(1);
@@ -77,6 +65,18 @@ impl<N: Network> NetworkPredictor<N> {
 impl<N: Network> Predictor for NetworkPredictor<N> {
     fn predict(&self, batch: &Batch) -> Predictions {
         Predictions { outputs: self.interface.outputs, values: self.values(batch, Positions::All) }
+    }
+
+    /// With zeros at the other positions.
+    fn predict_supervised(&self, batch: &Batch) -> Predictions {
+        let mut rows = self.values(batch, Positions::Supervised).into_iter();
+        let outputs = self.interface.outputs;
+        let mut values = vec![0.0; batch.loss_mask.len() * outputs];
+        for (row, _) in values.chunks_exact_mut(outputs).zip(&batch.loss_mask).filter(|(_, counts)| **counts)
+        {
+            row.iter_mut().zip(&mut rows).for_each(|(slot, value)| *slot = value);
+        }
+        Predictions { outputs, values }
     }
 
     fn body_parameters(&self) -> usize {

@@ -93,8 +93,8 @@ impl Default for Config {
             test: vec![4, 6, 8, 10, 12, 15],
             folds: 5,
             evaluated: 500,
-            example_source: "Tom ging in oktober op vakantie naar Boston.".to_owned(),
-            example_target: "Tom went to Boston on vacation in October.".to_owned(),
+            example_source: "Tom zag gisteren Mary in Boston.".to_owned(),
+            example_target: "Tom saw Mary in Boston yesterday.".to_owned(),
         }
     }
 }
@@ -671,7 +671,7 @@ mod tests {
         assert!(refusal(Config { words: 0, ..config() }).contains("`words`: 0 is outside"));
         assert!(refusal(Config { test: vec![5, 3], ..config() }).contains("`test`: lengths must be"));
         assert!(refusal(Config { test: vec![], ..config() }).contains("`test`: lengths must be"));
-        assert!(refusal(Config { test: vec![3, 5, 6, 200], ..config() }).contains("of 7 to 200 words"));
+        assert!(refusal(Config { test: vec![3, 5, 8, 200], ..config() }).contains("of 9 to 200 words"));
         let known = Config {
             example_source: text().lines().nth(7).unwrap().split_once('\t').unwrap().1.to_owned(),
             ..config()

@@ -169,7 +169,7 @@ fn write(predictor: &dyn Predictor, writing: Writing, batch: &Batch) -> Vec<Vec<
             loss_mask: (0..batch.size * time).map(|position| (position + 1) % time == 0).collect(),
             lengths: vec![time; batch.size],
         };
-        let predictions = predictor.predict(&so_far);
+        let predictions = predictor.predict_supervised(&so_far);
         for (row, (classes, ended)) in
             written.iter_mut().zip(&mut ended).enumerate().filter(|(_, (_, ended))| !**ended)
         {
