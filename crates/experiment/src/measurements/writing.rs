@@ -1,7 +1,7 @@
 //! Train once and score every test set as `train` does, then let the model write by itself.
 //!
 //! Under teacher forcing a model reads the true target so far; here it reads what it has written: the likeliest class at each step, until
-//! that is the end or the target is `LONGER` times as long as the longest of its batch. The first sequences of each test set are written
+//! that is the end or the target is half as long again as the longest of its batch. The first sequences of each test set are written
 //! so, and the task scores them.
 //!
 //! Of a task with an example, the weights of attention are kept of models that have it: how much each position of the example's target,
@@ -64,8 +64,6 @@ impl Config {
     }
 }
 
-/// A target may get so many times as long as the longest of its batch before it is broken off.
-const LONGER: usize = 2;
 /// The split of the task's example.
 const EXAMPLE: &str = "example";
 /// The weight of attention.
@@ -152,7 +150,7 @@ fn written(
 fn write(predictor: &dyn Predictor, writing: Writing, batch: &Batch) -> Vec<Vec<u32>> {
     let mut written: Vec<Vec<u32>> = vec![Vec::new(); batch.size];
     let mut ended = vec![false; batch.size];
-    for time in 1..=LONGER * batch.time {
+    for time in 1..=batch.time + batch.time / 2 {
         let input = |classes: &Vec<u32>| {
             let mut tokens = vec![writing.start];
             tokens.extend(classes.iter().map(|class| class + writing.offset));
@@ -265,9 +263,9 @@ mod tests {
     fn a_model_reads_what_it_has_written_until_it_ends() {
         let source = tokens(3, vec![2, 3, 5, 5, 0, 0, 2, 4, 3], vec![3, 1, 3]);
         let batch = Batch { source: Some(Box::new(source)), ..tokens(4, vec![1; 12], vec![4, 2, 4]) };
-        // The third reads its 4 and writes it again, until it is twice as long as the longest.
+        // The third reads its 4 and writes it again, until it is half as long again as the longest.
         let written = write(&Copies, WRITING, &batch);
-        assert_eq!(written, [vec![1, 2, 4], vec![4], vec![1, 3, 3, 3, 3, 3, 3, 3]]);
+        assert_eq!(written, [vec![1, 2, 4], vec![4], vec![1, 3, 3, 3, 3, 3]]);
     }
 
     #[test]
