@@ -622,6 +622,8 @@ fn log_ticks(low: f64, high: f64) -> Vec<(f64, String)> {
 
 #[cfg(test)]
 mod tests {
+    use record::table::RunRow;
+
     use super::*;
     use crate::testing;
 
@@ -645,6 +647,55 @@ mod tests {
         // By hand: the second seed counts as 3 at 20, so that the mean there is 2.
         let means: Vec<(f64, f64)> = points.iter().map(|point| (point.x, point.y)).collect();
         assert_eq!(means, [(0.0, 4.0), (10.0, 2.5), (20.0, 2.0)]);
+    }
+
+    #[test]
+    fn an_alignment_shows_the_mean_over_seeds_in_the_order_of_the_sentence() {
+        let definition = testing::definition();
+        let arm = definition.models_on("language").next().unwrap().label.clone();
+        let figure = Figure {
+            kind: FigureKind::Alignment,
+            task: "language".to_owned(),
+            metric: "attention".to_owned(),
+            x: "read".to_owned(),
+            x_label: "Dutch, as read".to_owned(),
+            y_label: "English, as written".to_owned(),
+            models: Vec::new(),
+            ..definition.figures[0].clone()
+        };
+        let row = |read: &str, written: &str, seed, value| RunRow {
+            cell: "c".to_owned(),
+            task: "language".to_owned(),
+            setting: format!("read={read} written={written}"),
+            model: arm.clone(),
+            rate: 0.003,
+            phase: EVALUATION.to_owned(),
+            seed,
+            split: "example".to_owned(),
+            metric: "attention".to_owned(),
+            outcome: Outcome::Ok,
+            value,
+            count: 0,
+        };
+        let tables = |rows: Vec<RunRow>| Tables {
+            runs: rows.into(),
+            curves: Vec::new(),
+            timing: Vec::new(),
+            pytorch: Vec::new(),
+        };
+        let whole = tables(vec![
+            row("02:kat", "01:cat", 1000, 0.5),
+            row("02:kat", "01:cat", 1001, 0.7),
+            row("01:de", "01:cat", 1000, 0.5),
+            row("01:de", "01:cat", 1001, 0.3),
+        ]);
+        let svg = draw(&definition, &whole, &figure, None).unwrap().unwrap();
+        // By hand: 0.6 and 0.4; one panel, because no other model has attention.
+        let places = [">de</text>", ">kat</text>"].map(|part| svg.find(part).unwrap());
+        assert!(places[0] < places[1] && svg.contains(">60</text>") && svg.contains(">40</text>"), "{svg}");
+        assert!(svg.contains("mean over 2 seeds") && svg.contains(&format!(">{arm}</text>")));
+        assert_eq!(svg.matches("fill-opacity").count(), 2);
+        assert_eq!(draw(&definition, &tables(Vec::new()), &figure, None).unwrap(), None);
     }
 
     #[test]

@@ -203,6 +203,7 @@ fn claims_that_no_cell_could_decide_are_refused() {
         "control `recall-can-be-solved`: `at`: task `recall` is not run at lag = 3",
     );
     says("x = \"lag\"", "x = \"lug\"", "figure `recall`: unknown `x` `lug`, did you mean `lag`?");
+    says("kind = \"line\"", "kind = \"alignment\"", "figure `recall`: unknown `x` `lag`");
     says("floor = \"chance\"", "floor = \"chanse\"", "unknown floor `chanse`, did you mean `chance`?");
     let step_time = "kind = \"step-time\"\nname = \"lstm against rnn\"\ntask = \"recall\"\nmodel = \"lstm\"\nagainst = \"rnn\"\n\
                      at = { lag = [2] }\nmargin = 2.0\n";
