@@ -7,10 +7,10 @@
 //! ```
 //!
 //! Sentences come in pairs, from a registered corpus or from a file of one's own, `file:PATH`: one pair a line, first the translation,
-//! then the sentence, with a tab between. Pairs that share a sentence of either language are one group; the groups are dealt out to
-//! `folds` folds in a fixed random order, and the fold of the seed is tested, so that no sentence of either language is in
-//! two parts. What remains is put in an order of the seed; its first tenth is for choosing, and what follows for training. Each test set
-//! has the sources of some lengths, up to the one that names it.
+//! then the sentence, with a tab between; what follows a second tab, such as an attribution, is not read. Pairs that share a sentence of
+//! either language are one group; the groups are dealt out to `folds` folds in a fixed random order, and the fold of the seed is tested, so
+//! that no sentence of either language is in two parts. What remains is put in an order of the seed; its first tenth is for choosing, and
+//! what follows for training. Each test set has the sources of some lengths, up to the one that names it.
 //!
 //! The words of each language are the most frequent ones in the training part; every other word is one symbol, unknown. An unknown word of
 //! the target is not asked for in training, nobody writes it, and in every score but the cross-entropy it is a mistake.
@@ -163,7 +163,8 @@ impl Translation {
 
         let mut pairs = BTreeSet::new();
         for (line, number) in text.lines().zip(1_u64..).filter(|(line, _)| !line.trim().is_empty()) {
-            let Some((target, source)) = line.split_once('\t') else {
+            let mut columns = line.split('\t');
+            let (Some(target), Some(source)) = (columns.next(), columns.next()) else {
                 let reason = "a translation, a tab and a sentence are needed".to_owned();
                 return Err(DataError::Table { path: path.to_owned(), line: number, reason });
             };
@@ -682,6 +683,9 @@ mod tests {
         let path = Path::new("pairs.tsv");
         let message = Translation::new(config(), path, "a\tb\nno tab here").err().unwrap().to_string();
         assert_eq!(message, "pairs.tsv, line 2: a translation, a tab and a sentence are needed");
+        let attributed: String = text().lines().map(|line| format!("{line}\tby someone\n")).collect();
+        let attributed = Translation::new(config(), path, &attributed).unwrap();
+        assert_eq!(attributed.pairs, task().pairs);
         let corpora = Corpora { search: Vec::new(), cache: "nowhere".into() };
         let missing = (ENTRY.build)(&json!({}), &corpora).err().unwrap().to_string();
         assert!(missing.contains("seqlab data fetch tatoeba-nld-eng"), "{missing}");
