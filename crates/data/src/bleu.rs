@@ -5,7 +5,7 @@
 //! BLEU = min(1, exp(1 - r / c)) exp((ln p_1 + ln p_2 + ln p_3 + ln p_4) / 4)            c words written, r words in the references
 //! ```
 //!
-//! A run that a sentence has more often than its reference counts as often as the reference has it. With one p_n of 0 it is 0: nothing
+//! A run that a sentence has more often than its reference counts as often as the reference has it. With one `p_n` of 0 it is 0: nothing
 //! is smoothed. Papineni, Roukos, Ward and Zhu 2002, with one reference a sentence.
 
 use std::collections::HashMap;

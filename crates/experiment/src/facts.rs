@@ -5,6 +5,7 @@ use sequence::{Batch, Floor, LossKind, Predictions, Task};
 
 /// The facts about one task setting that plans and tables need.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "each answers a question of its own about the task")]
 pub struct Facts {
     /// Names of the metrics, primary first.
     pub metrics: Vec<&'static str>,

@@ -683,7 +683,7 @@ mod tests {
         let path = Path::new("pairs.tsv");
         let message = Translation::new(config(), path, "a\tb\nno tab here").err().unwrap().to_string();
         assert_eq!(message, "pairs.tsv, line 2: a translation, a tab and a sentence are needed");
-        let attributed: String = text().lines().map(|line| format!("{line}\tby someone\n")).collect();
+        let attributed = format!("{}\tby someone", text().replace('\n', "\tby someone\n"));
         let attributed = Translation::new(config(), path, &attributed).unwrap();
         assert_eq!(attributed.pairs, task().pairs);
         let corpora = Corpora { search: Vec::new(), cache: "nowhere".into() };
