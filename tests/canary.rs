@@ -69,6 +69,7 @@ fn variants() -> Vec<(&'static str, &'static str, Value)> {
         ("lstm-encoder-decoder", "sequence-copying", json!({"attention": "additive"})),
         ("lstm-encoder-decoder", "sequence-copying", json!({"attention": "additive", "bidirectional": true})),
         ("lstm-encoder-decoder", "sequence-copying", json!({"bidirectional": true})),
+        ("lstm-encoder-decoder", "translation", json!({"attention": "additive", "bidirectional": true})),
         ("gaussian-discriminant", gaussian, json!({"covariance": "own"})),
         ("gaussian-discriminant", gaussian, json!({"complete-cases": true})),
         ("linear-regression", "sparse-regression", json!({"l1": 0.1})),
@@ -111,6 +112,20 @@ fn write_texts(path: &Path) {
     std::fs::write(path, text).unwrap();
 }
 
+/// 400 sentences of 2 to 4 words, each translated from back to front, as pairs of translation and sentence.
+fn write_pairs(path: &Path) {
+    let mut random = Random::new(8, Stream::Test);
+    let mut text = String::new();
+    for _ in 0..400 {
+        let words: Vec<u32> = (0..2 + random.below(3)).map(|_| random.below(20)).collect();
+        let of = |letter: char, words: &mut dyn Iterator<Item = &u32>| {
+            words.map(|word| format!("{letter}{word}")).collect::<Vec<_>>().join(" ")
+        };
+        writeln!(text, "{}\t{}", of('b', &mut words.iter().rev()), of('a', &mut words.iter())).unwrap();
+    }
+    std::fs::write(path, text).unwrap();
+}
+
 /// 120 rows of two numbers and a category, of which some are missing.
 fn write_table(path: &Path) {
     let mut random = Random::new(7, Stream::Test);
@@ -136,12 +151,16 @@ fn cell(model: &ModelEntry, given: Value, task: &TaskEntry, measurement: &str, f
     let file = match task.name {
         "text-classification" => "texts.tsv",
         "tabular-classification" => "table.csv",
+        "translation" => "pairs.tsv",
         _ => "text.txt",
     };
     let source = format!("file:{}", folder.join(file).display());
     let of_task = match task.name {
         "character-language-model" => json!({"corpus": source, "time": 16}),
         "text-classification" | "tabular-classification" => json!({"corpus": source, "folds": 5}),
+        "translation" => json!({
+            "corpus": source, "folds": 2, "test": [2, 4], "example-source": "a1 a1 a1 a1", "example-target": "b1 b1 b1 b1"
+        }),
         _ => json!({}),
     };
     let measurement = experiment::measurement(measurement).unwrap();
@@ -220,6 +239,7 @@ fn no_canary_moves_without_a_new_version() {
     write_text(&folder.join("text.txt"));
     write_texts(&folder.join("texts.tsv"));
     write_table(&folder.join("table.csv"));
+    write_pairs(&folder.join("pairs.tsv"));
     let mut cells = Vec::new();
     for task in TASKS {
         cells.extend(MODELS.iter().map(|model| cell(model, json!({}), task, "train", folder)));

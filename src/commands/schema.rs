@@ -243,11 +243,11 @@ fn figure() -> Value {
         &json!({
             "name": text("File name without `.svg`."),
             "title": text("Title."),
-            "kind": choice("What is drawn.", ["line", "dots", "curve", "models", "seeds", "against"]),
+            "kind": choice("What is drawn.", ["line", "dots", "curve", "models", "seeds", "against", "alignment"]),
             "task": text("Label of the task."),
             "metric": text("Metric."),
             "metrics": texts("More metrics, each a line of its own; where models are side by side."),
-            "x": text("Setting on the horizontal axis, `updates` for a course of training, `split`, `models`, or another metric."),
+            "x": text("Setting on the horizontal axis, `updates` for a course of training, `split`, `models`, another metric, or `read` for an alignment."),
             "x-from": number("Where the horizontal axis begins, if what lies before it is drawn at its edge."),
             "models": texts("Labels of the models; all if empty."),
             "at": { "description": "Other settings held fixed.", "type": "object" },

@@ -4,6 +4,7 @@
 //! Generators use integers and IEEE arithmetic only, so a seed gives the same examples on every machine.
 
 mod batches;
+mod bleu;
 mod corpora;
 mod error;
 mod labelled;
@@ -13,6 +14,7 @@ mod settings;
 mod tasks;
 #[cfg(test)]
 mod testing;
+mod words;
 
 pub use corpora::{CORPORA, Corpora, CorpusEntry, CorpusStatus, Preparation, corpus};
 pub use error::DataError;

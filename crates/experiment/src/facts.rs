@@ -5,6 +5,7 @@ use sequence::{Batch, Floor, LossKind, Predictions, Task};
 
 /// The facts about one task setting that plans and tables need.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "each answers a question of its own about the task")]
 pub struct Facts {
     /// Names of the metrics, primary first.
     pub metrics: Vec<&'static str>,
@@ -16,6 +17,10 @@ pub struct Facts {
     pub solvable: bool,
     /// Whether one position of each sequence decides its answer.
     pub decisive: bool,
+    /// Names of the metrics of what a model writes by itself; none for a task without a target to write.
+    pub written_metrics: Vec<&'static str>,
+    /// Whether the task has an example in words to look at.
+    pub spelled: bool,
     /// Exact scores of ignorant predictors.
     pub floors: Vec<Floor>,
     /// Positions of a training sequence, padding included.
@@ -52,11 +57,14 @@ impl Facts {
                 values: vec![guess; batch.size * batch.time * interface.outputs],
             })
             .collect();
+        let nothing: Vec<Vec<Vec<u32>>> = first.iter().map(|batch| vec![Vec::new(); batch.size]).collect();
         Self {
             metrics: task.scores(first, &guesses).iter().map(|score| score.metric).collect(),
             larger_is_better: task.larger_is_better(),
             solvable: task.solved_at().is_some(),
             decisive: task.decisive_positions(&training).is_some(),
+            written_metrics: task.written_scores(first, &nothing).iter().map(|score| score.metric).collect(),
+            spelled: task.spelled(seed).is_some(),
             floors: task.floors(),
             time: training.time,
             outputs: interface.outputs,

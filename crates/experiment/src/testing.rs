@@ -207,6 +207,8 @@ pub(crate) fn facts() -> Facts {
         larger_is_better: true,
         solvable: true,
         decisive: false,
+        written_metrics: Vec::new(),
+        spelled: false,
         floors: vec![Floor { metric: "accuracy", name: "chance", value: 0.125 }],
         time: 20,
         outputs: 8,

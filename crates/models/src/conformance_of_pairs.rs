@@ -283,6 +283,32 @@ fn padding_of_source_and_target_does_not_change_outputs_at_real_positions() {
     }
 }
 
+#[test]
+fn weights_of_attention_are_shares_of_the_source_without_its_padding() {
+    let mut attends = 0;
+    for arm in arms() {
+        let (predictor, batch) = (arm.trained(), Steps::batch(&mut Random::new(4, Stream::Test), 12));
+        let source = batch.source.as_ref().unwrap();
+        let Some(weights) = predictor.alignment(&batch) else {
+            assert!(!arm.settings.to_string().contains("additive"), "{}", arm.label());
+            continue;
+        };
+        attends += 1;
+        assert_eq!(weights.len(), batch.size * TIME * SOURCE_TIME);
+        for (place, row) in weights.chunks(SOURCE_TIME).enumerate() {
+            let (within, padding) = row.split_at(source.lengths[place / TIME]);
+            assert!((within.iter().sum::<f32>() - 1.0).abs() < 1e-5, "{}: {row:?}", arm.label());
+            assert!(
+                within.iter().all(|&weight| weight >= 0.0) && padding.iter().all(|&weight| weight == 0.0)
+            );
+        }
+        // They are of this source and of this target.
+        let other = |batch: &Batch| predictor.alignment(batch).unwrap() != weights;
+        assert!(other(&with_other_source(&batch, 0)) && other(&with_other_symbol(&batch, 0, SYMBOLS)));
+    }
+    assert_eq!(attends, 4);
+}
+
 /// What is padded to the longest of a batch is answered as it would be alone.
 #[test]
 fn company_in_a_batch_changes_no_answer() {

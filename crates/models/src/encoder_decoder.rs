@@ -10,7 +10,7 @@
 
 use burn::module::{Module, ModuleDisplay};
 use burn::nn::{Embedding, Linear};
-use burn::tensor::Tensor;
+use burn::tensor::{Bool, Tensor, TensorData};
 use kernels::linear::Activation;
 use kernels::rows::rows;
 use sequence::{Batch, Dataset, Fit, InputKind, Inputs, LearnError, Learner, LossKind, Run};
@@ -73,6 +73,18 @@ pub trait PairBody: Module + ModuleDisplay + 'static {
         context: &BodyContext,
     ) -> Tensor<3>;
 
+    /// How much each position of the input looks at each of the source, `[batch, time, source time]`, in evaluation; of several heads
+    /// the mean, of several layers the last. `None` for a body without attention to the source.
+    fn alignment(
+        &self,
+        _source: Tensor<3>,
+        _inputs: Tensor<3>,
+        _lengths: &[usize],
+        _context: &BodyContext,
+    ) -> Option<Tensor<3>> {
+        None
+    }
+
     /// Multiply-adds of the matrix products in one forward pass over one pair of sequences, as executed.
     fn multiply_adds(&self, source: usize, time: usize) -> u64;
 }
@@ -113,6 +125,19 @@ fn source(batch: &Batch) -> &Batch {
     batch.source.as_ref().expect("the batches of a task with a source have one")
 }
 
+/// Scores `[batch, time, source time]`, far below all others where the source is padding.
+pub(crate) fn hide_padding(scores: Tensor<3>, lengths: &[usize]) -> Tensor<3> {
+    let [batch, _, source] = scores.dims();
+    if lengths.iter().all(|&length| length == source) {
+        return scores;
+    }
+    let hidden = lengths.iter().flat_map(|&length| (0..source).map(move |position| position >= length));
+    let hidden = TensorData::new(hidden.collect::<Vec<bool>>(), [batch, 1, source]);
+    let device = scores.device();
+    let shape = scores.dims();
+    scores.mask_fill(Tensor::<3, Bool>::from_data(hidden, &device).expand(shape), -1e30)
+}
+
 impl<B: PairBody> Network for PairNetwork<B> {
     fn outputs(&self, batch: &Batch, positions: Positions, context: &BodyContext) -> Tensor<2> {
         let from = source(batch);
@@ -125,6 +150,16 @@ impl<B: PairBody> Network for PairNetwork<B> {
             hidden = rows(hidden, supervised.map(|(at, _)| at).collect());
         }
         mapped(&self.read_out, hidden, Activation::None)
+    }
+
+    fn alignment(&self, batch: &Batch, context: &BodyContext) -> Option<Tensor<3>> {
+        let from = source(batch);
+        self.body.alignment(
+            embedded(&self.source, from),
+            embedded(&self.input, batch),
+            &from.lengths,
+            context,
+        )
     }
 
     fn body_parameters(&self) -> usize {

@@ -21,8 +21,8 @@
 
 use burn::module::{Module, Param};
 use burn::nn::Linear;
+use burn::tensor::Tensor;
 use burn::tensor::activation::softmax;
-use burn::tensor::{Bool, Tensor, TensorData};
 use kernels::additive_scores::additive_scores;
 use kernels::linear::Activation;
 use kernels::recurrent::{CellKind, RecurrentState, RecurrentWeights, recurrent_sequence};
@@ -31,7 +31,7 @@ use serde::{Deserialize, Serialize};
 use training::{BodyContext, Initialiser, mapped};
 
 use crate::architecture::nearest;
-use crate::encoder_decoder::{EncoderDecoder, PairBody};
+use crate::encoder_decoder::{EncoderDecoder, PairBody, hide_padding};
 use crate::recurrent::RecurrentLayer;
 use crate::transformer::weights;
 
@@ -178,14 +178,7 @@ impl PairBody for LstmPair {
         lengths: &[usize],
         context: &BodyContext,
     ) -> Tensor<3> {
-        let (encoded, last) = self.encode(context.dropout(source), lengths, context);
-        let hidden = last.dims()[1];
-        let first = mapped(&self.bridge, last, Activation::None); // [batch, 2 hidden]
-        let initial = RecurrentState {
-            hidden: first.clone().narrow(1, 0, hidden).tanh(),
-            cell: Some(first.narrow(1, hidden, hidden)),
-        };
-        let decoded = context.dropout(states(&self.decoder, context.dropout(inputs), Some(initial)));
+        let (encoded, decoded) = self.encoded_and_decoded(source, inputs, lengths, context);
         let read = match &self.attention {
             Some(attention) => {
                 let attended = attention.attend(decoded.clone(), encoded, lengths);
@@ -194,6 +187,18 @@ impl PairBody for LstmPair {
             None => decoded,
         };
         mapped(&self.projection, read, Activation::None)
+    }
+
+    fn alignment(
+        &self,
+        source: Tensor<3>,
+        inputs: Tensor<3>,
+        lengths: &[usize],
+        context: &BodyContext,
+    ) -> Option<Tensor<3>> {
+        let attention = self.attention.as_ref()?;
+        let (encoded, decoded) = self.encoded_and_decoded(source, inputs, lengths, context);
+        Some(attention.weights(decoded, encoded, lengths))
     }
 
     fn multiply_adds(&self, source: usize, time: usize) -> u64 {
@@ -212,6 +217,25 @@ impl PairBody for LstmPair {
 }
 
 impl LstmPair {
+    /// The states of the encoder, `[batch, source time, hidden]`, and of the decoder, `[batch, time, hidden]`.
+    fn encoded_and_decoded(
+        &self,
+        source: Tensor<3>,
+        inputs: Tensor<3>,
+        lengths: &[usize],
+        context: &BodyContext,
+    ) -> (Tensor<3>, Tensor<3>) {
+        let (encoded, last) = self.encode(context.dropout(source), lengths, context);
+        let hidden = last.dims()[1];
+        let first = mapped(&self.bridge, last, Activation::None); // [batch, 2 hidden]
+        let initial = RecurrentState {
+            hidden: first.clone().narrow(1, 0, hidden).tanh(),
+            cell: Some(first.narrow(1, hidden, hidden)),
+        };
+        let decoded = states(&self.decoder, context.dropout(inputs), Some(initial));
+        (encoded, context.dropout(decoded))
+    }
+
     /// The states of the encoder, `[batch, time, hidden]`, and the one after all of each source, `[batch, hidden]`.
     fn encode(&self, source: Tensor<3>, lengths: &[usize], context: &BodyContext) -> (Tensor<3>, Tensor<2>) {
         let time = source.dims()[1];
@@ -283,22 +307,9 @@ impl AdditiveAttention {
     }
 }
 
-/// Scores `[batch, time, source time]`, far below all others where the source is padding.
-fn hide_padding(scores: Tensor<3>, lengths: &[usize]) -> Tensor<3> {
-    let [batch, _, source] = scores.dims();
-    if lengths.iter().all(|&length| length == source) {
-        return scores;
-    }
-    let hidden = lengths.iter().flat_map(|&length| (0..source).map(move |position| position >= length));
-    let hidden = TensorData::new(hidden.collect::<Vec<bool>>(), [batch, 1, source]);
-    let device = scores.device();
-    let shape = scores.dims();
-    scores.mask_fill(Tensor::<3, Bool>::from_data(hidden, &device).expand(shape), -1e30)
-}
-
 #[cfg(test)]
 mod tests {
-    use burn::tensor::Device;
+    use burn::tensor::{Device, TensorData};
 
     use super::*;
 

@@ -14,6 +14,7 @@
 use burn::module::Module;
 use burn::nn::{LayerNorm, Linear};
 use burn::tensor::Tensor;
+use burn::tensor::activation::softmax;
 use kernels::attention::{AttentionOptions, attention};
 use kernels::linear::Activation;
 use sequence::{InputKind, Interface, LossKind};
@@ -22,7 +23,7 @@ use training::{Body, BodyContext, Initialiser, mapped};
 
 use crate::Architecture;
 use crate::architecture::nearest_widths;
-use crate::encoder_decoder::{EncoderDecoder, PairBody};
+use crate::encoder_decoder::{EncoderDecoder, PairBody, hide_padding};
 use crate::positions::with_sinusoids;
 use crate::transformer::{Block, Transformer, TransformerBody, apply, normalised, weights};
 
@@ -144,22 +145,23 @@ impl PairBody for TransformerPair {
         lengths: &[usize],
         context: &BodyContext,
     ) -> Tensor<3> {
-        let memory = self.encoder.forward(source, &context.over(lengths)); // [batch, source time, width]
-        let hidden = apply(self.input.as_ref(), inputs); // [batch, time, d]
-        let mut hidden = context.dropout(with_sinusoids(&hidden, 0));
-        let causal = AttentionOptions { causal: true, ..AttentionOptions::default() };
-        for DecoderBlock { block, cross_norm, query, key_value, cross_output } in &self.blocks {
-            let attended =
-                block.attend(norm(block.attention_norm.as_ref(), hidden.clone()), self.heads, &causal);
-            hidden = hidden + context.dropout(attended);
-            let query = mapped(query, normalised(cross_norm, hidden.clone()), Activation::None);
-            let key_value = mapped(key_value, memory.clone(), Activation::None);
-            let attended = cross_attention(query, key_value, self.heads, lengths);
-            hidden = hidden + context.dropout(mapped(cross_output, attended, Activation::None));
-            let fed = block.feed_forward(norm(block.feed_forward_norm.as_ref(), hidden.clone()));
-            hidden = hidden + context.dropout(fed);
-        }
+        let hidden = self.decoded(source, inputs, lengths, context, |_, _| {});
         apply(self.output.as_ref(), normalised(&self.final_norm, hidden))
+    }
+
+    fn alignment(
+        &self,
+        source: Tensor<3>,
+        inputs: Tensor<3>,
+        lengths: &[usize],
+        context: &BodyContext,
+    ) -> Option<Tensor<3>> {
+        let mut last = None;
+        self.decoded(source, inputs, lengths, context, |query, key_value| {
+            last = Some((query.clone(), key_value.clone()));
+        });
+        let (query, key_value) = last?;
+        Some(cross_weights(query, key_value, self.heads, lengths))
     }
 
     fn multiply_adds(&self, source: usize, time: usize) -> u64 {
@@ -173,6 +175,37 @@ impl PairBody for TransformerPair {
         let d = self.final_norm.gamma.shape().num_elements();
         let pairs = self.blocks.len() * 2 * d * (time * (time + 1) / 2 + time * source);
         self.encoder.multiply_adds(source) + (time * (decoder + projections) + cross + pairs) as u64
+    }
+}
+
+impl TransformerPair {
+    /// The decoder's states before the last norm, `[batch, time, d]`; `look` is shown the query and the keys and values of each block's
+    /// attention to the source.
+    fn decoded(
+        &self,
+        source: Tensor<3>,
+        inputs: Tensor<3>,
+        lengths: &[usize],
+        context: &BodyContext,
+        mut look: impl FnMut(&Tensor<3>, &Tensor<3>),
+    ) -> Tensor<3> {
+        let memory = self.encoder.forward(source, &context.over(lengths)); // [batch, source time, width]
+        let hidden = apply(self.input.as_ref(), inputs); // [batch, time, d]
+        let mut hidden = context.dropout(with_sinusoids(&hidden, 0));
+        let causal = AttentionOptions { causal: true, ..AttentionOptions::default() };
+        for DecoderBlock { block, cross_norm, query, key_value, cross_output } in &self.blocks {
+            let attended =
+                block.attend(norm(block.attention_norm.as_ref(), hidden.clone()), self.heads, &causal);
+            hidden = hidden + context.dropout(attended);
+            let query = mapped(query, normalised(cross_norm, hidden.clone()), Activation::None);
+            let key_value = mapped(key_value, memory.clone(), Activation::None);
+            look(&query, &key_value);
+            let attended = cross_attention(query, key_value, self.heads, lengths);
+            hidden = hidden + context.dropout(mapped(cross_output, attended, Activation::None));
+            let fed = block.feed_forward(norm(block.feed_forward_norm.as_ref(), hidden.clone()));
+            hidden = hidden + context.dropout(fed);
+        }
+        hidden
     }
 }
 
@@ -202,6 +235,20 @@ fn cross_attention(query: Tensor<3>, key_value: Tensor<3>, heads: usize, lengths
     let attended = attention(split(query), key, value, &options).swap_dims(1, 2);
     let attended = attended.reshape([batch, longer, d]);
     if longer == time { attended } else { attended.narrow(1, 0, time) }
+}
+
+/// The weights of [`cross_attention`], the mean over heads: `[batch, time, source time]`.
+fn cross_weights(query: Tensor<3>, key_value: Tensor<3>, heads: usize, lengths: &[usize]) -> Tensor<3> {
+    let [batch, _, d] = query.dims();
+    let split = |sequence: Tensor<3>| {
+        let time = sequence.dims()[1];
+        sequence.reshape([batch, time, heads, d / heads]).swap_dims(1, 2)
+    };
+    let (query, key) = (split(query), split(key_value.narrow(2, 0, d)));
+    let scores = query.matmul(key.swap_dims(2, 3)) / ((d / heads) as f64).sqrt(); // [batch, heads, time, source time]
+    let [_, _, time, source] = scores.dims();
+    let scores = hide_padding(scores.reshape([batch, heads * time, source]), lengths);
+    softmax(scores, 2).reshape([batch, heads, time, source]).mean_dim(1).reshape([batch, time, source])
 }
 
 /// The sequences, with zeros up to `time` positions.
@@ -255,5 +302,28 @@ mod tests {
         // The third source position is padding.
         let long = cross_attention(of(&[0.2], 1), of(&[0.5, 1.0, -0.3, 2.0, 9.0, 9.0], 2), 1, &[2]);
         close(long, &[mixture(0.2, &pairs)]);
+    }
+
+    /// The mixture by the weights that are told is the one that attention makes, of the one head that there is.
+    #[test]
+    fn the_weights_that_are_told_are_those_of_attention() {
+        let device = Device::flex();
+        let of = |values: &[f32], shape: [usize; 3]| {
+            Tensor::<3>::from_data(TensorData::new(values.to_vec(), shape), &device)
+        };
+        // Keys, then values; the third source position is padding.
+        let key_value = of(&[0.5, 0.1, 1.0, 2.0, -0.3, 0.4, 3.0, -1.0, 9.0, 9.0, 9.0, 9.0], [1, 3, 4]);
+        let query = of(&[0.2, -1.0, 0.7, 0.3], [1, 2, 2]);
+        let mixed = cross_weights(query.clone(), key_value.clone(), 1, &[2])
+            .matmul(key_value.clone().narrow(2, 2, 2));
+        let attended = cross_attention(query.clone(), key_value.clone(), 1, &[2]);
+        let values = |tensor: Tensor<3>| tensor.into_data().try_into_vec::<f32>().unwrap();
+        let (mixed, attended) = (values(mixed), values(attended));
+        assert!(mixed.iter().zip(&attended).all(|(a, b)| (a - b).abs() < 1e-5), "{mixed:?} {attended:?}");
+        // Of two heads of one value each, by hand: the mean of both softmaxes.
+        let weights = values(cross_weights(query, key_value, 2, &[2]));
+        let share = |query: f32, one: f32, other: f32| 1.0 / (1.0 + (query * (other - one)).exp());
+        let first = f32::midpoint(share(0.2, 0.5, -0.3), share(-1.0, 0.1, 0.4));
+        assert!((weights[0] - first).abs() < 1e-5 && weights[2] == 0.0, "{weights:?}");
     }
 }

@@ -657,7 +657,7 @@ pub struct Figure {
     #[serde(default)]
     pub metrics: Vec<String>,
     /// Setting on the horizontal axis, `updates` for a course of training, `split` for `test@N`, `models` where these are side
-    /// by side, or the other metric where one is drawn against another.
+    /// by side, the other metric where one is drawn against another, or `read` for an alignment.
     pub x: String,
     /// Where the horizontal axis begins, if what lies before it is to be drawn at its edge.
     #[serde(default)]
@@ -699,6 +699,8 @@ pub enum FigureKind {
     Seeds,
     /// One metric against another: a point for each model and setting, means over seeds.
     Against,
+    /// How much each symbol that is written looks at each that is read: models side by side, darker for more, the mean over seeds.
+    Alignment,
 }
 
 #[derive(Deserialize)]

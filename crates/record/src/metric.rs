@@ -32,6 +32,8 @@ pub fn is_description(metric: &str) -> bool {
         "position-explained",
         "bias-share",
         "overfitting-detected",
+        "unknown-words",
+        "unknown-words-of-source",
     ]
     .contains(&metric)
         || [
@@ -51,7 +53,7 @@ pub fn is_description(metric: &str) -> bool {
 /// Whether more of a metric is better; of losses, errors and costs it is not.
 #[must_use]
 pub fn larger_is_better(metric: &str) -> bool {
-    is_accuracy(chosen_by(metric)) || is_solved(metric) || metric == "longest"
+    is_accuracy(chosen_by(metric)) || is_solved(metric) || metric == "longest" || metric == "bleu"
 }
 
 #[cfg(test)]
@@ -64,6 +66,7 @@ mod tests {
         assert!(!is_accuracy("accuracy-slope") && !is_accuracy("cross-entropy"));
         assert_eq!((chosen_by("accuracy-slope"), chosen_by("accuracy-all")), ("accuracy", "accuracy-all"));
         assert!(larger_is_better("accuracy-slope") && !larger_is_better("cross-entropy-slope"));
-        assert!(is_description("slope"));
+        assert!(is_description("slope") && is_description("unknown-words"));
+        assert!(is_accuracy("accuracy-free-running") && larger_is_better("bleu") && !is_accuracy("bleu"));
     }
 }

@@ -10,7 +10,7 @@ use record::table::CurveTableRow;
 
 use crate::ReportError;
 use crate::number::{count, number, short, tick};
-use crate::svg::{Axis, DotChart, DotRow, LineChart, Point, Series, Style};
+use crate::svg::{Axis, DotChart, DotRow, HeatChart, HeatPanel, LineChart, Point, Series, Style};
 use crate::tables::{EVALUATION, Query, Tables, distinct, natural, setting_value, setting_without};
 
 /// Draws one figure; `None` where no row says anything about it, as when its task was left out.
@@ -28,6 +28,7 @@ pub(crate) fn draw(
         FigureKind::Models => plot.models(),
         FigureKind::Seeds => plot.seeds(),
         FigureKind::Against => Ok(plot.against()),
+        FigureKind::Alignment => Ok(plot.alignment()),
     }
 }
 
@@ -372,6 +373,59 @@ impl Plot<'_> {
         Ok(Some(chart.svg()))
     }
 
+    /// How much each symbol that is written looks at each that is read.
+    fn alignment(&self) -> Option<String> {
+        let Figure { task, metric, .. } = self.figure;
+        let of_task = self.tables.runs.kinds();
+        let of_task =
+            of_task.filter(|row| row.task == *task && row.phase == EVALUATION && row.metric == *metric);
+        let settings = distinct(of_task.map(|row| row.setting.as_str()));
+        let symbols = |key: &str| {
+            let mut symbols = distinct(settings.iter().filter_map(|setting| setting_value(setting, key)));
+            symbols.sort_unstable();
+            symbols
+        };
+        let (read, written) = (symbols("read"), symbols("written"));
+        let (mut panels, mut sizes) = (Vec::new(), Vec::new());
+        for (arm, _) in self.arms() {
+            let mut value = |written: &str, read: &str| {
+                let setting = format!("read={read} written={written}");
+                let (model, phase, split) = (arm.label.as_str(), EVALUATION, "example");
+                let query = Query { task, model, setting: &setting, phase, split, metric };
+                let sample = self.tables.sample(&query);
+                sizes.extend(Some(sample.seeds.len()).filter(|&seeds| seeds > 0));
+                sample.mean().map(|mean| mean.value)
+            };
+            let row = |written: &&str| read.iter().map(|read| value(written, read)).collect();
+            let values: Option<Vec<Vec<f64>>> = written.iter().map(row).collect();
+            panels.extend(
+                values
+                    .filter(|values| !values.is_empty())
+                    .map(|values| HeatPanel { label: name_with_role(arm), values }),
+            );
+        }
+        // The place before a symbol keeps them in order and apart; the reader sees the order.
+        let named = |symbols: &[&str]| {
+            let symbol =
+                |symbol: &&str| symbol.split_once(':').map_or(*symbol, |(_, symbol)| symbol).to_owned();
+            symbols.iter().map(symbol).collect()
+        };
+        let chart = HeatChart {
+            title: self.figure.title.clone(),
+            subtitle: format!(
+                "each row sums to 100, darker is more, under 5 without its number; mean over {}",
+                seeds_in_words(&sizes)
+            ),
+            columns: named(&read),
+            rows: named(&written),
+            x_label: self.figure.x_label.clone(),
+            y_label: self.figure.y_label.clone(),
+            panels,
+            watermark: self.watermark.map(str::to_owned),
+        };
+        (!chart.panels.is_empty()).then(|| chart.svg())
+    }
+
     /// The arms that the figure names, or all that run on its task.
     fn arms(&self) -> Vec<(&ModelArm, Style)> {
         let styles = styles(self.definition);
@@ -618,6 +672,8 @@ fn has_place(value: f64, log: bool) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use record::table::RunRow;
+
     use super::*;
     use crate::testing;
 
@@ -647,6 +703,55 @@ mod tests {
         // By hand: the second seed counts as 3 at 20, so that the mean there is 2.
         let means: Vec<(f64, f64)> = points.iter().map(|point| (point.x, point.y)).collect();
         assert_eq!(means, [(0.0, 4.0), (10.0, 2.5), (20.0, 2.0)]);
+    }
+
+    #[test]
+    fn an_alignment_shows_the_mean_over_seeds_in_the_order_of_the_sentence() {
+        let definition = testing::definition();
+        let arm = definition.models_on("language").next().unwrap().label.clone();
+        let figure = Figure {
+            kind: FigureKind::Alignment,
+            task: "language".to_owned(),
+            metric: "attention".to_owned(),
+            x: "read".to_owned(),
+            x_label: "Dutch, as read".to_owned(),
+            y_label: "English, as written".to_owned(),
+            models: Vec::new(),
+            ..definition.figures[0].clone()
+        };
+        let row = |read: &str, written: &str, seed, value| RunRow {
+            cell: "c".to_owned(),
+            task: "language".to_owned(),
+            setting: format!("read={read} written={written}"),
+            model: arm.clone(),
+            rate: 0.003,
+            phase: EVALUATION.to_owned(),
+            seed,
+            split: "example".to_owned(),
+            metric: "attention".to_owned(),
+            outcome: Outcome::Ok,
+            value,
+            count: 0,
+        };
+        let tables = |rows: Vec<RunRow>| Tables {
+            runs: rows.into(),
+            curves: Vec::new(),
+            timing: Vec::new(),
+            pytorch: Vec::new(),
+        };
+        let whole = tables(vec![
+            row("02:kat", "01:cat", 1000, 0.5),
+            row("02:kat", "01:cat", 1001, 0.7),
+            row("01:de", "01:cat", 1000, 0.5),
+            row("01:de", "01:cat", 1001, 0.3),
+        ]);
+        let svg = draw(&definition, &whole, &figure, None).unwrap().unwrap();
+        // By hand: 0.6 and 0.4; one panel, because no other model has attention.
+        let places = [">de</text>", ">kat</text>"].map(|part| svg.find(part).unwrap());
+        assert!(places[0] < places[1] && svg.contains(">60</text>") && svg.contains(">40</text>"), "{svg}");
+        assert!(svg.contains("mean over 2 seeds") && svg.contains(&format!(">{arm}</text>")));
+        assert_eq!(svg.matches("fill-opacity").count(), 2);
+        assert_eq!(draw(&definition, &tables(Vec::new()), &figure, None).unwrap(), None);
     }
 
     #[test]

@@ -173,6 +173,13 @@ impl Scores<'_> {
                 ("change of accuracy with each symbol of length, over the test sets", "more is better")
             }
             "sequence-accuracy" => ("sequences without a mistake", "more is better"),
+            "accuracy-free-running" => (
+                "accuracy where a model reads what it has written, in place of what it should have",
+                "more is better",
+            ),
+            "bleu" => ("BLEU of what a model writes, from 0 to 1; shown, never judged", "more is better"),
+            "unknown-words" => ("words of the target that no model knows, and none can get right", "share"),
+            "unknown-words-of-source" => ("words of the source that no model knows", "share"),
             "slope" => ("slope of the gradient", "decades a step"),
             "half-life" => ("half-life of the gradient, where it decays", "steps"),
             "reach" => ("furthest lag that any gradient reaches", "steps, up to the largest measured"),

@@ -166,6 +166,36 @@ pub(crate) struct DotRow {
     pub(crate) note: String,
 }
 
+/// Shares by row and column, a panel a model.
+#[derive(Clone, Debug)]
+pub(crate) struct HeatChart {
+    /// What is shown.
+    pub(crate) title: String,
+    /// How to read it.
+    pub(crate) subtitle: String,
+    /// Names of the columns, the same in every panel.
+    pub(crate) columns: Vec<String>,
+    /// Names of the rows, the same in every panel.
+    pub(crate) rows: Vec<String>,
+    /// What the columns are.
+    pub(crate) x_label: String,
+    /// What the rows are.
+    pub(crate) y_label: String,
+    /// From left to right.
+    pub(crate) panels: Vec<HeatPanel>,
+    /// Printed across the picture.
+    pub(crate) watermark: Option<String>,
+}
+
+/// The shares of one model.
+#[derive(Clone, Debug)]
+pub(crate) struct HeatPanel {
+    /// Name.
+    pub(crate) label: String,
+    /// Row by row, from 0 to 1.
+    pub(crate) values: Vec<Vec<f64>>,
+}
+
 impl LineChart {
     /// The picture.
     pub(crate) fn svg(&self) -> String {
@@ -363,6 +393,74 @@ impl DotChart {
     }
 }
 
+impl HeatChart {
+    /// The picture.
+    pub(crate) fn svg(&self) -> String {
+        const ROW: f64 = 27.0;
+        const GAP: f64 = 26.0;
+        /// Shares from here on are printed.
+        const PRINTED: f64 = 0.05;
+        let widest = |texts: &[String]| texts.iter().map(|text| text_width(text, TEXT)).fold(0.0, f64::max);
+        let (left, top) = (40.0 + widest(&self.rows), TOP + 22.0);
+        let panels = self.panels.len().max(1) as f64;
+        let width = (WIDTH - RIGHT - left - (panels - 1.0) * GAP) / panels;
+        let cell = (width / self.columns.len().max(1) as f64).min(64.0);
+        let bottom = top + ROW * self.rows.len() as f64;
+        // Names of columns rise at an angle of 45 degrees.
+        let names = 18.0 + widest(&self.columns) * std::f64::consts::FRAC_1_SQRT_2;
+        let mut drawing = Drawing::new(&self.title, &self.subtitle, bottom + names + 34.0);
+        for (index, name) in self.rows.iter().enumerate() {
+            let middle = top + ROW * (index as f64 + 0.5) + 4.5;
+            drawing.text(left - 8.0, middle, name, Text { anchor: "end", ..Text::LABEL });
+        }
+        drawing.upright(f64::midpoint(top, bottom), &self.y_label);
+        for (index, panel) in self.panels.iter().enumerate() {
+            let start = left + index as f64 * (width + GAP);
+            let end = start + cell * self.columns.len() as f64;
+            drawing.text(start, top - 8.0, &panel.label, Text { bold: true, ..Text::LABEL });
+            for (row, values) in panel.values.iter().enumerate() {
+                for (column, &value) in values.iter().enumerate() {
+                    let (x, y) = (start + cell * column as f64, top + ROW * row as f64);
+                    let _ = writeln!(
+                        drawing.body,
+                        r#"<rect x="{}" y="{}" width="{}" height="{ROW}" fill="{}" fill-opacity="{}" stroke="{GRID}"/>"#,
+                        round(x),
+                        round(y),
+                        round(cell),
+                        PALETTE[0],
+                        round(value.clamp(0.0, 1.0))
+                    );
+                    if value >= PRINTED {
+                        let colour = if value > 0.5 { "#ffffff" } else { INK };
+                        let how = Text { size: 11.5, anchor: "middle", colour, ..Text::LABEL };
+                        drawing.text(
+                            x + cell / 2.0,
+                            y + ROW / 2.0 + 4.0,
+                            &format!("{:.0}", 100.0 * value),
+                            how,
+                        );
+                    }
+                }
+            }
+            for (column, name) in self.columns.iter().enumerate() {
+                let x = start + cell * (column as f64 + 0.5) + 4.0;
+                let _ = writeln!(
+                    drawing.body,
+                    r#"<text transform="translate({} {}) rotate(-45)" font-size="{TEXT}" text-anchor="end" fill="{INK}">{}</text>"#,
+                    round(x),
+                    round(bottom + 14.0),
+                    escape(name)
+                );
+            }
+            let middle = f64::midpoint(start, end);
+            let how = Text { anchor: "middle", ..Text::LABEL };
+            drawing.text(middle, bottom + names + 22.0, &self.x_label, how);
+        }
+        let frame = Frame { left, top, right: WIDTH - RIGHT, bottom };
+        drawing.finish(frame, self.watermark.as_deref())
+    }
+}
+
 /// Where data are drawn.
 #[derive(Clone, Copy)]
 struct Frame {
@@ -408,12 +506,16 @@ impl Drawing {
             self.line((frame.left, place), (frame.right, place), GRID, 1.0, "");
             self.text(frame.left - 8.0, place + 4.5, label, Text { anchor: "end", ..Text::LABEL });
         }
-        let middle = f64::midpoint(frame.top, frame.bottom);
+        self.upright(f64::midpoint(frame.top, frame.bottom), &axis.caption());
+    }
+
+    /// What the vertical axis says, from below to above.
+    fn upright(&mut self, middle: f64, caption: &str) {
         let _ = writeln!(
             self.body,
             r#"<text transform="translate(20 {}) rotate(-90)" font-size="{TEXT}" text-anchor="middle" fill="{INK}">{}</text>"#,
             round(middle),
-            escape(&axis.caption())
+            escape(caption)
         );
     }
 
@@ -626,6 +728,39 @@ mod tests {
         let linear = Axis { log: false, ..axis };
         assert_eq!(linear.caption(), "lag");
         assert!((linear.share(20.0) - 18.0 / 198.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn shares_are_shaded_and_printed_where_they_are_not_small() {
+        let panel = |label: &str, values: Vec<Vec<f64>>| HeatPanel { label: label.to_owned(), values };
+        let chart = HeatChart {
+            title: "title".to_owned(),
+            subtitle: String::new(),
+            columns: vec!["de".to_owned(), "kat".to_owned()],
+            rows: vec!["the".to_owned(), "cat".to_owned()],
+            x_label: "Dutch, as read".to_owned(),
+            y_label: "English".to_owned(),
+            panels: vec![
+                panel("one", vec![vec![0.97, 0.03], vec![0.25, 0.75]]),
+                panel("two", vec![vec![0.5; 2]; 2]),
+            ],
+            watermark: None,
+        };
+        let svg = chart.svg();
+        assert_eq!(svg.matches("fill-opacity=").count(), 8);
+        for part in [
+            r#"fill-opacity="0.97""#,
+            ">97</text>",
+            ">25</text>",
+            ">kat</text>",
+            ">cat</text>",
+            ">two</text>",
+        ] {
+            assert!(svg.contains(part), "{part}");
+        }
+        assert!(!svg.contains(">3</text>"));
+        // Rows are named once, columns under each panel.
+        assert_eq!((svg.matches(">cat<").count(), svg.matches(">kat<").count()), (1, 2));
     }
 
     #[test]

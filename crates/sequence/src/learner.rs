@@ -191,6 +191,11 @@ pub trait Predictor {
     /// Outputs for a batch, padding included.
     fn predict(&self, batch: &Batch) -> Predictions;
 
+    /// The same at the supervised positions, which may take less time; what stands elsewhere means nothing.
+    fn predict_supervised(&self, batch: &Batch) -> Predictions {
+        self.predict(batch)
+    }
+
     /// Parameters of the body, embedding and read-out excluded.
     fn body_parameters(&self) -> usize;
 
@@ -224,6 +229,13 @@ pub trait Predictor {
 
     /// The hidden states that the read-out reads, `[size, time, width]`. `None` for a model without them.
     fn states(&self, _batch: &Batch) -> Option<Vec<f32>> {
+        None
+    }
+
+    /// How much each position of the target looks at each of the source: the weights of attention, `[size, time, source time]`, those
+    /// of one position summing to 1 over the source; of several heads the mean, of several layers the last. `None` for a model
+    /// without such attention.
+    fn alignment(&self, _batch: &Batch) -> Option<Vec<f32>> {
         None
     }
 

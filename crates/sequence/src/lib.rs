@@ -17,4 +17,6 @@ pub use learner::{
     Predictor, Run, Stepwise, StopRule, Stopwatch,
 };
 pub use random::{Random, Stream};
-pub use task::{Column, Dataset, Floor, InputKind, Interface, LossKind, Score, Split, Task, TestSet};
+pub use task::{
+    Column, Dataset, Floor, InputKind, Interface, LossKind, Score, Spelled, Split, Task, TestSet, Writing,
+};

@@ -94,6 +94,31 @@ pub struct Floor {
     pub value: f64,
 }
 
+/// How what a model wrote is read back as its input, for tasks that have a target written one symbol after the other. The class c
+/// is read as the token c + `offset`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Writing {
+    /// The token that every input starts with.
+    pub start: u32,
+    /// The class that ends a target.
+    pub end: u32,
+    /// The class that stands for what has none, and that nobody writes.
+    pub unknown: Option<u32>,
+    /// The token of a class less that class.
+    pub offset: u32,
+}
+
+/// One example with the symbols of its source and its target in words, the ends among them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Spelled {
+    /// The example: a batch of one.
+    pub batch: Batch,
+    /// Each position of the source.
+    pub source: Vec<String>,
+    /// Each position of the target.
+    pub target: Vec<String>,
+}
+
 /// A named set of test examples; most tasks have one, named `test`.
 #[derive(Clone, Debug)]
 pub struct TestSet {
@@ -164,6 +189,22 @@ pub trait Task: Send + Sync {
     /// The centres of the clusters that examples are drawn around, `[clusters, width]`, and the deviation around them, for tasks
     /// that know them.
     fn clusters(&self) -> Option<(Vec<f32>, f32)> {
+        None
+    }
+
+    /// How what was written is read back in, for tasks with a target to write.
+    fn writing(&self) -> Option<Writing> {
+        None
+    }
+
+    /// Scores of targets that a model wrote by itself, each without its end: `written` has those of each batch, `[batch, size, length]`.
+    /// None of them for a task without a target to write.
+    fn written_scores(&self, _batches: &[Batch], _written: &[Vec<Vec<u32>>]) -> Vec<Score> {
+        Vec::new()
+    }
+
+    /// An example that is in no split, in words, for tasks that have one to look at.
+    fn spelled(&self, _seed: u64) -> Option<Spelled> {
         None
     }
 

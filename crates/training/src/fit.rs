@@ -2,7 +2,7 @@
 
 use burn::optim::GradientsParams;
 use kernels::float_mode::FlushToZero;
-use sequence::{CurvePoint, Dataset, Fit, Outcome, Run, StopRule};
+use sequence::{CurvePoint, Dataset, Fit, Outcome, Predictor, Run, StopRule};
 
 use crate::optimisation::{clip_global_norm, optimiser};
 use crate::{BodyContext, Network, NetworkPredictor, TrainingConfig};
@@ -151,7 +151,7 @@ impl<N: Network> Course<N> {
 
 #[cfg(test)]
 mod tests {
-    use sequence::{Predictor, Task};
+    use sequence::Task;
 
     use super::*;
     use crate::test_support::{Labels, SYMBOLS, Successor, brisk, network, run, train};

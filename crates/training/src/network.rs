@@ -172,6 +172,11 @@ pub trait Network: Module + 'static {
         None
     }
 
+    /// See [`sequence::Predictor::alignment`].
+    fn alignment(&self, _batch: &Batch, _context: &BodyContext) -> Option<Tensor<3>> {
+        None
+    }
+
     /// See [`sequence::Predictor::pass`].
     fn pass(&self, _batch: &Batch, _pass: Pass, _stopwatch: &dyn Stopwatch) -> Option<PassCost> {
         None

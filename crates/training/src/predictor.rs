@@ -35,18 +35,6 @@ impl<N: Network> NetworkPredictor<N> {
         &self.network
     }
 
-    /// Predictions that hold zeros outside the supervised positions, which is all that scores read.
-    pub(crate) fn predict_supervised(&self, batch: &Batch) -> Predictions {
-        let mut rows = self.values(batch, Positions::Supervised).into_iter();
-        let outputs = self.interface.outputs;
-        let mut values = vec![0.0; batch.loss_mask.len() * outputs];
-        for (row, _) in values.chunks_exact_mut(outputs).zip(&batch.loss_mask).filter(|(_, counts)| **counts)
-        {
-            row.iter_mut().zip(&mut rows).for_each(|(slot, value)| *slot = value);
-        }
-        Predictions { outputs, values }
-    }
-
     /// Outputs at the wanted positions, row-major, a bounded number of positions at a time.
     fn values(&self, batch: &Batch, positions: Positions) -> Vec<f32> {
         let step = (EVALUATION_POSITIONS / batch.time.max(1)).max(1);
@@ -79,6 +67,18 @@ impl<N: Network> Predictor for NetworkPredictor<N> {
         Predictions { outputs: self.interface.outputs, values: self.values(batch, Positions::All) }
     }
 
+    /// With zeros at the other positions.
+    fn predict_supervised(&self, batch: &Batch) -> Predictions {
+        let mut rows = self.values(batch, Positions::Supervised).into_iter();
+        let outputs = self.interface.outputs;
+        let mut values = vec![0.0; batch.loss_mask.len() * outputs];
+        for (row, _) in values.chunks_exact_mut(outputs).zip(&batch.loss_mask).filter(|(_, counts)| **counts)
+        {
+            row.iter_mut().zip(&mut rows).for_each(|(slot, value)| *slot = value);
+        }
+        Predictions { outputs, values }
+    }
+
     fn body_parameters(&self) -> usize {
         self.network.body_parameters()
     }
@@ -106,6 +106,11 @@ impl<N: Network> Predictor for NetworkPredictor<N> {
     fn states(&self, batch: &Batch) -> Option<Vec<f32>> {
         let states = self.network.states(batch, &BodyContext::evaluation(&batch.lengths))?;
         Some(states.into_data().try_into_vec().expect("states are single precision"))
+    }
+
+    fn alignment(&self, batch: &Batch) -> Option<Vec<f32>> {
+        let weights = self.network.alignment(batch, &BodyContext::evaluation(&batch.lengths))?;
+        Some(weights.into_data().try_into_vec().expect("weights are single precision"))
     }
 
     fn pass(&self, batch: &Batch, pass: Pass, stopwatch: &dyn Stopwatch) -> Option<PassCost> {

@@ -118,6 +118,18 @@ pub static CORPORA: &[CorpusEntry] = &[
         split: FOLDS,
         note: "5,331 sentences, the other half of the set `movie-reviews`",
     },
+    CorpusEntry {
+        name: "tatoeba-nld-eng",
+        file: "mt/tatoeba-nld-eng/eng-nld.txt",
+        url: "https://raw.githubusercontent.com/devcem/NMT-seq2seq-with-pytorch/c7feb6b987c40f4d8c17f98e3ccda271dba82553/data/eng-nld.txt",
+        sha256: "cfefbe4772f56b2916ab47a7ae4e9f080418d92b4b99d0c994e9bada7b4360e3",
+        bytes: 1_809_959,
+        preparation: Preparation::Verbatim,
+        licence: "CC BY 2.0 FR",
+        source: "Dutch and English sentences of the volunteers of tatoeba.org, paired by manythings.org/anki, collected in github.com/devcem/NMT-seq2seq-with-pytorch",
+        split: "by groups of pairs that share a sentence of either language, into folds, one of them for test; a tenth of the rest for validation",
+        note: "28,224 pairs of 25,359 English and 26,043 Dutch sentences; many differ in a word, and Tom is in one of eight",
+    },
 ];
 
 /// The registered corpus of that name.

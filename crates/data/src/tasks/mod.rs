@@ -25,6 +25,7 @@ mod shifted_copy;
 mod sparse_regression;
 mod tabular_classification;
 mod text_classification;
+mod translation;
 mod two_authors;
 
 /// A task as the registry knows it.
@@ -56,6 +57,7 @@ pub static TASKS: &[TaskEntry] = &[
     shifted_copy::ENTRY,
     needle::ENTRY,
     sequence_copying::ENTRY,
+    translation::ENTRY,
     character_language_model::ENTRY,
     hidden_states::ENTRY,
     dependent_features::ENTRY,

@@ -23,6 +23,7 @@ use super::TaskEntry;
 use crate::batches::{EVALUATION_BATCH, TokenSequence, collate};
 use crate::labelled::{self, Cut, Cutting};
 use crate::metrics::classification_scores;
+use crate::words::words;
 use crate::{Corpora, DataError, settings};
 
 const NAME: &str = "text-classification";
@@ -246,26 +247,7 @@ impl Words {
     fn of(self, text: &str) -> Vec<String> {
         match self {
             Self::Spaces => text.split_whitespace().map(str::to_owned).collect(),
-            Self::Letters => {
-                let mut words = Vec::new();
-                let mut word = String::new();
-                for character in text.chars().flat_map(char::to_lowercase) {
-                    if character.is_alphanumeric() || character == '\'' {
-                        word.push(character);
-                        continue;
-                    }
-                    if !word.is_empty() {
-                        words.push(std::mem::take(&mut word));
-                    }
-                    if !character.is_whitespace() {
-                        words.push(character.to_string());
-                    }
-                }
-                if !word.is_empty() {
-                    words.push(word);
-                }
-                words
-            }
+            Self::Letters => words(text),
         }
     }
 }

@@ -50,6 +50,7 @@ mod trend;
 mod untrained;
 mod update_sizes;
 mod validation_curve;
+mod writing;
 
 pub(crate) use gradient_and_training::DISTANCE;
 pub(crate) use staircase::{LADDER, RATES};
@@ -57,6 +58,7 @@ pub(crate) use staircase::{LADDER, RATES};
 /// All measurements.
 pub static MEASUREMENTS: &[MeasurementEntry] = &[
     train::ENTRY,
+    writing::ENTRY,
     staircase::ENTRY,
     gradient_by_lag::ENTRY,
     gradient_by_depth::ENTRY,
@@ -355,6 +357,7 @@ fn first(batch: &Batch, sequences: usize) -> Batch {
     }
     first.loss_mask.truncate(positions);
     first.lengths.truncate(size);
+    first.source = first.source.map(|source| Box::new(self::first(&source, size)));
     first
 }
 

@@ -2,7 +2,7 @@
 
 use record::Settings;
 use record::cell::Outcome;
-use sequence::{Budget, CurvePoint, Outcome as Ending, Predictor, StopRule};
+use sequence::{Budget, CurvePoint, Fit, Outcome as Ending, Predictor, StopRule, Task};
 use serde::{Deserialize, Serialize};
 
 use super::slope::slope;
@@ -30,24 +30,24 @@ pub(super) const ENTRY: MeasurementEntry = MeasurementEntry {
 
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
-struct Config {
+pub(super) struct Config {
     /// Updates at most.
-    updates: u64,
+    pub(super) updates: u64,
     /// Validation every so many updates.
-    evaluate_every: u64,
+    pub(super) evaluate_every: u64,
     /// What ends training before its budget.
-    stop: Stop,
+    pub(super) stop: Stop,
     /// Evaluations without improvement that end training, where `stop = "patience"`.
-    patience: u32,
+    pub(super) patience: u32,
     /// Also scores the test sets at every best checkpoint, so that smaller budgets can be read off one run.
-    trace_test: bool,
+    pub(super) trace_test: bool,
     /// Also yields the slope of the primary metric over the lengths of the test sets, such as `test@8` and `test@64`.
-    slope: bool,
+    pub(super) slope: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-enum Stop {
+pub(super) enum Stop {
     Budget,
     Solved,
     Patience,
@@ -67,7 +67,10 @@ impl Default for Config {
 }
 
 fn check(settings: &Settings, facts: &Facts) -> Result<(), String> {
-    let config: Config = parse(settings)?;
+    check_config(&parse(settings)?, facts)
+}
+
+pub(super) fn check_config(config: &Config, facts: &Facts) -> Result<(), String> {
     if config.updates == 0 || config.evaluate_every == 0 {
         return Err("`updates` and `evaluate-every` must be at least 1".to_owned());
     }
@@ -85,6 +88,10 @@ fn check(settings: &Settings, facts: &Facts) -> Result<(), String> {
 }
 
 fn yields(settings: &Settings, facts: &Facts) -> Vec<Yielded> {
+    yields_of(&parse(settings).unwrap_or_default(), facts)
+}
+
+pub(super) fn yields_of(config: &Config, facts: &Facts) -> Vec<Yielded> {
     let mut all = Vec::new();
     for metric in &facts.metrics {
         all.push(Yielded::new(VALIDATION, *metric));
@@ -96,10 +103,10 @@ fn yields(settings: &Settings, facts: &Facts) -> Vec<Yielded> {
         all.push(Yielded::new(TEST, "solved"));
         all.push(Yielded::new(FIT, "updates-to-solve"));
     }
-    if parse(settings).is_ok_and(|config: Config| config.slope) {
+    if config.slope {
         all.push(Yielded::new(TEST, slope_of(facts.primary())));
     }
-    if parse(settings).is_ok_and(|config: Config| config.trace_test) {
+    if config.trace_test {
         for budget in ["multiply-adds", "seconds", "pytorch-seconds"] {
             let metric = format!("{}@{budget}", facts.primary());
             all.extend(facts.test_sets.iter().map(|set| Yielded::new(set, metric.clone())));
@@ -110,7 +117,10 @@ fn yields(settings: &Settings, facts: &Facts) -> Vec<Yielded> {
 
 /// All updates, although a run may stop before.
 fn seconds(settings: &Settings, cost: &Costs) -> f64 {
-    let config: Config = parse(settings).unwrap_or_default();
+    seconds_of(&parse(settings).unwrap_or_default(), cost)
+}
+
+pub(super) fn seconds_of(config: &Config, cost: &Costs) -> f64 {
     let cost = cost(&Settings::new());
     // One at the start and one of the predictor that is returned; a model that does not train has no others.
     let during = if cost.update == 0.0 { 0 } else { config.updates / config.evaluate_every.max(1) };
@@ -121,8 +131,17 @@ fn seconds(settings: &Settings, cost: &Costs) -> f64 {
 
 fn run(context: &CellContext) -> Result<Yield, ExperimentError> {
     let config: Config = context.settings()?;
+    let task = context.task(&Settings::new())?;
+    Ok(trained(context, &config, task.as_ref())?.0)
+}
+
+/// What a cell yields that trains on a task, and the fit.
+pub(super) fn trained(
+    context: &CellContext,
+    config: &Config,
+    task: &dyn Task,
+) -> Result<(Yield, Fit), ExperimentError> {
     let none = Settings::new();
-    let task = context.task(&none)?;
     let learner = context.learner(&none, None)?;
     let stop = match config.stop {
         Stop::Budget => StopRule::Budget,
@@ -136,11 +155,11 @@ fn run(context: &CellContext) -> Result<Yield, ExperimentError> {
     let mut look = |point: &CurvePoint, predictor: &dyn Predictor| {
         trace.follow(point.validation, || {
             let primary = |scores: Vec<sequence::Score>| scores.first().map_or(f64::NAN, |score| score.value);
-            test_scores(task.as_ref(), predictor, &tests).into_iter().map(primary).collect()
+            test_scores(task, predictor, &tests).into_iter().map(primary).collect()
         });
     };
     let observer: Option<&mut sequence::Observer> = if config.trace_test { Some(&mut look) } else { None };
-    let fit = context.fit(task.as_ref(), learner.as_ref(), budget, stop, observer)?;
+    let fit = context.fit(task, learner.as_ref(), budget, stop, observer)?;
 
     let outcome = match fit.outcome {
         Ending::Diverged { .. } => Outcome::Diverged,
@@ -149,10 +168,10 @@ fn run(context: &CellContext) -> Result<Yield, ExperimentError> {
     let mut rows = Vec::new();
     let mut by_length = Vec::new();
     let data = task.validation(context.cell.seed);
-    for score in scores(task.as_ref(), fit.predictor.as_ref(), &data) {
+    for score in scores(task, fit.predictor.as_ref(), &data) {
         rows.push(counted(&none, VALIDATION, score.metric, outcome, score.value, score.count));
     }
-    for (set, scores) in tests.iter().zip(test_scores(task.as_ref(), fit.predictor.as_ref(), &tests)) {
+    for (set, scores) in tests.iter().zip(test_scores(task, fit.predictor.as_ref(), &tests)) {
         for score in &scores {
             rows.push(counted(&none, &set.name, score.metric, outcome, score.value, score.count));
         }
@@ -186,7 +205,7 @@ fn run(context: &CellContext) -> Result<Yield, ExperimentError> {
     for (row, blocks) in curve.iter_mut().zip(trace.blocks) {
         row.test_blocks = blocks;
     }
-    Ok(Yield { outcome, message: None, rows, curve, step_seconds: Vec::new() })
+    Ok((Yield { outcome, message: None, rows, curve, step_seconds: Vec::new() }, fit))
 }
 
 /// The length that the sequences of a test set have, by its name.

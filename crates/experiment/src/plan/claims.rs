@@ -123,6 +123,9 @@ fn check_figure(figure: &Figure, tasks: &[TaskCheck]) -> Result<(), String> {
     if figure.kind == FigureKind::Against {
         axes = metrics;
     }
+    if figure.kind == FigureKind::Alignment {
+        axes = vec!["read"];
+    }
     if !axes.contains(&figure.x.as_str()) {
         return Err(unknown("`x`", &figure.x, &axes));
     }

@@ -208,6 +208,7 @@ fn claims_that_no_cell_could_decide_are_refused() {
         "control `recall-can-be-solved`: `at`: task `recall` is not run at lag = 3",
     );
     says("x = \"lag\"", "x = \"lug\"", "figure `recall`: unknown `x` `lug`, did you mean `lag`?");
+    says("kind = \"line\"", "kind = \"alignment\"", "figure `recall`: unknown `x` `lag`");
     says("floor = \"chance\"", "floor = \"chanse\"", "unknown floor `chanse`, did you mean `chance`?");
     let start = TINY.find("kind = \"difference\"").unwrap();
     let end = TINY.find("[[figure]]").unwrap();
