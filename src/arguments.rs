@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 #[command(
     name = "seqlab",
     version,
-    after_help = "Exit codes: 0 done, 1 some cells failed, 2 wrong usage or definition, 130 interrupted.\n\
+    after_help = "Exit codes: 0 done, 1 some cells failed or differ, 2 wrong usage or definition, 130 interrupted.\n\
                   Start with: seqlab list experiments",
     disable_help_subcommand = true
 )]
@@ -43,7 +43,13 @@ pub(crate) enum Command {
     Run(RunArguments),
     /// Compute cells that arrive on standard input.
     #[command(hide = true)]
-    Cell,
+    Cell {
+        /// Where they are stored; the project's own folder if left out.
+        #[arg(long, value_name = "FOLDER")]
+        state: Option<PathBuf>,
+    },
+    /// Train cells of a committed result again, drawn at random, and compare every number.
+    Verify(VerifyArguments),
     /// Say which cells are finished, by this code or an older one, failed or missing.
     Status {
         /// Name, or path of a definition; all experiments if left out.
@@ -165,6 +171,28 @@ pub(crate) struct RunArguments {
     /// Start cells in a random order of this seed, to show that order does not matter.
     #[arg(long, value_name = "SEED", hide = true)]
     pub(crate) shuffle: Option<u64>,
+}
+
+/// What is computed again.
+#[derive(Args, Debug)]
+pub(crate) struct VerifyArguments {
+    /// Name, or path of a definition.
+    pub(crate) experiment: String,
+    /// How many cells.
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) cells: u16,
+    /// Every cell of the result.
+    #[arg(long, conflicts_with_all = ["cells", "seed"])]
+    pub(crate) all: bool,
+    /// Seed of the draw; another one each time if left out.
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+    /// Cells at the same time; one a core, within memory, if left out.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) jobs: Option<u16>,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// What is trained, and how much it writes.

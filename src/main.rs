@@ -8,6 +8,7 @@ mod failure;
 mod output;
 mod progress;
 mod project;
+mod workers;
 
 use std::process::ExitCode;
 
@@ -47,7 +48,8 @@ fn run(command: &Command) -> Result<Ending, Failure> {
         Command::List { what, json } => commands::list::run(*what, *json),
         Command::Show { experiment } => commands::show::run(experiment),
         Command::Run(arguments) => commands::run::run(arguments),
-        Command::Cell => commands::cell::run(),
+        Command::Cell { state } => commands::cell::run(state.as_deref()),
+        Command::Verify(arguments) => commands::verify::run(arguments),
         Command::Status { experiment, json } => commands::status::run(experiment.as_deref(), *json),
         Command::Report { experiment } => commands::report::run(experiment.as_deref()),
         Command::Explain { claim } => commands::explain::run(claim),

@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 use experiment::{EstimateRow, Event, Stage};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
+use crate::output;
+
 /// Without a terminal, a line is written at most this often.
 const INTERVAL: Duration = Duration::from_secs(15);
 
@@ -211,6 +213,25 @@ impl Course {
             seconds_done: sum.seconds_done + stage.seconds_done,
             seconds_left: sum.seconds_left + stage.seconds_left,
         })
+    }
+}
+
+/// What the user should see although the bar goes on.
+pub(crate) fn tell(event: &Event) {
+    match event {
+        Event::LeftOut { task, reason } => {
+            output::warning(format_args!("task `{task}` is left out: {reason}"));
+        }
+        Event::Damaged { message } => output::warning(message),
+        Event::Retried { cell, message } => {
+            output::warning(format_args!("{}: its worker died, it is tried again: {message}", cell.name()));
+        }
+        Event::Done { cell, answer } if answer.outcome == record::cell::Outcome::Failed => {
+            let message = answer.message.as_deref().unwrap_or("no message");
+            output::warning(format_args!("{} failed: {message}", cell.name()));
+        }
+        Event::Tuned { task, model, rate } => tracing::info!(task, model, rate, "tuned"),
+        Event::Stage { .. } | Event::Started(_) | Event::Done { .. } => {}
     }
 }
 

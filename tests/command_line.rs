@@ -263,6 +263,35 @@ fn a_status_follows_the_cells() {
 }
 
 #[test]
+fn a_result_is_verified_by_training_its_cells_again() {
+    let project = Project::new();
+    let nothing = project.seqlab(&["verify", "tiny"]);
+    assert_eq!(nothing.code, Some(2));
+    assert!(nothing.errors.contains("results/tiny/runs.csv does not exist"), "{}", nothing.errors);
+    succeed(&project, &["run", "tiny"]);
+    let text = succeed(&project, &["verify", "tiny", "--cells", "3", "--seed", "1"]);
+    assert!(text.contains("tiny: 3 of 3 cells came out identical"), "{text}");
+    let all = succeed(&project, &["verify", "tiny", "--all"]);
+    assert!(all.contains("29 of 29 cells came out identical"), "{all}");
+
+    // A digit of one score is another than training gives.
+    let path = project.path("results/tiny/runs.csv");
+    let table = std::fs::read_to_string(&path).unwrap();
+    let score =
+        table.lines().find(|line| line.contains(",evaluation,") && line.contains("accuracy")).unwrap();
+    let (start, count) = score.rsplit_once(',').unwrap();
+    let (start, _) = start.rsplit_once(',').unwrap();
+    std::fs::write(&path, table.replacen(score, &format!("{start},0.123456,{count}"), 1)).unwrap();
+    let tampered = project.seqlab(&["verify", "tiny", "--all"]);
+    assert_eq!(tampered.code, Some(1));
+    assert!(
+        tampered.output.contains("rows DIFFER: ") && tampered.output.contains("28 of 29"),
+        "{}",
+        tampered.output
+    );
+}
+
+#[test]
 fn a_text_of_ones_own_trains_a_model_that_writes() {
     let project = Project::new();
     let lines: Vec<String> =

@@ -1,12 +1,14 @@
 //! `seqlab cell`: the entry of a worker process.
 
+use std::path::Path;
+
 use anyhow::Context;
 
 use crate::failure::{Ending, Failure};
 use crate::project::Project;
 
-/// Computes the cells that standard input lists, until it ends.
-pub(crate) fn run() -> Result<Ending, Failure> {
+/// Computes the cells that standard input lists, until it ends, and stores them in `state` or else in the project's own folder.
+pub(crate) fn run(state: Option<&Path>) -> Result<Ending, Failure> {
     // The interrupt of a terminal reaches all its processes. It is the parent that ends its workers.
     ctrlc::set_handler(|| {}).context("no handler for interrupts")?;
     // Matrix products then run here, under this thread's float mode, and not in a pool thread of their own.
@@ -15,7 +17,10 @@ pub(crate) fn run() -> Result<Ending, Failure> {
         .use_current_thread()
         .build_global()
         .context("no pool of one thread")?;
-    let workspace = Project::find()?.workspace()?;
+    let mut workspace = Project::find()?.workspace()?;
+    if let Some(folder) = state {
+        workspace.state = folder.to_owned();
+    }
     let (input, output) = (std::io::stdin().lock(), std::io::stdout().lock());
     experiment::worker(input, output, &workspace).context("the worker stops")?;
     Ok(Ending::Success)

@@ -1,14 +1,10 @@
 //! `seqlab run EXPERIMENT`: plans, computes, judges, reports.
 
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use ::report::{Mode, experiment_report};
 use anyhow::Context;
-use experiment::{
-    Comparison, EstimateRow, Event, Executor, Plan, PlanOptions, Profile, RunOptions, Summary, Workspace,
-};
+use experiment::{Comparison, EstimateRow, Plan, PlanOptions, Profile, RunOptions, Summary, Workspace};
 use record::claims::Register;
 use record::definition::Definition;
 use record::verdict::{ClaimVerdict, Ending as Verdict, Verdicts};
@@ -17,9 +13,9 @@ use serde_json::{Value, json};
 use super::report;
 use crate::arguments::{self, DeviceName, RunArguments};
 use crate::failure::{Ending, Failure, OrUsage};
-use crate::output;
 use crate::progress::{self, Cells, Course};
 use crate::project::Project;
+use crate::{output, workers};
 
 /// Runs the command.
 pub(crate) fn run(arguments: &RunArguments) -> Result<Ending, Failure> {
@@ -94,27 +90,18 @@ fn compute(
     arguments: &RunArguments,
     jobs: usize,
 ) -> Result<Option<Summary>, Failure> {
-    let cancel = Arc::new(AtomicBool::new(false));
-    let asked = Arc::clone(&cancel);
-    ctrlc::set_handler(move || {
-        if asked.swap(true, Ordering::Relaxed) {
-            // Asked twice: the user does not want to wait for the workers to end.
-            std::process::exit(130);
-        }
-    })
-    .context("no handler for interrupts")?;
-    let program = std::env::current_exe().context("the path of this program is unknown")?;
+    let cancel = workers::interrupt()?;
     let options = RunOptions {
         jobs: Some(jobs),
         force: arguments.force,
         allow_dirty: arguments.allow_dirty,
-        executor: Executor::Processes(vec![program.into(), "cell".into()]),
+        executor: workers::executor(None)?,
         shuffle: arguments.shuffle,
     };
     let mut cells = Cells::new(&plan.definition.name, jobs);
     let mut course = Course::new(&plan.estimate());
     let finished = experiment::run(plan, workspace, &options, &cancel, &mut |event| {
-        tell(&event);
+        progress::tell(&event);
         course.follow(&event);
         cells.reached(&course.tally(), &event);
     });
@@ -126,25 +113,6 @@ fn compute(
             Ok(None)
         }
         Err(error) => Err(error.into()),
-    }
-}
-
-/// What the user should see although the bar goes on.
-fn tell(event: &Event) {
-    match event {
-        Event::LeftOut { task, reason } => {
-            output::warning(format_args!("task `{task}` is left out: {reason}"));
-        }
-        Event::Damaged { message } => output::warning(message),
-        Event::Retried { cell, message } => {
-            output::warning(format_args!("{}: its worker died, it is tried again: {message}", cell.name()));
-        }
-        Event::Done { cell, answer } if answer.outcome == record::cell::Outcome::Failed => {
-            let message = answer.message.as_deref().unwrap_or("no message");
-            output::warning(format_args!("{} failed: {message}", cell.name()));
-        }
-        Event::Tuned { task, model, rate } => tracing::info!(task, model, rate, "tuned"),
-        Event::Stage { .. } | Event::Started(_) | Event::Done { .. } => {}
     }
 }
 

@@ -20,6 +20,7 @@ mod settings;
 mod status;
 mod tables;
 mod tuning;
+mod verify;
 mod worker;
 mod workspace;
 
@@ -38,5 +39,6 @@ pub use run::{Event, RunOptions, Summary, run};
 pub use schedule::Executor;
 pub use status::{CellCounts, status};
 pub use tables::Comparison;
+pub use verify::{CommittedCells, verify};
 pub use worker::{Answer, worker};
 pub use workspace::{Code, Host, Workspace};

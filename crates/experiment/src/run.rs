@@ -130,15 +130,7 @@ pub fn run(
     for (task, reason) in &plan.left_out {
         progress(Event::LeftOut { task, reason });
     }
-    let mut computer = Computer {
-        plan,
-        workspace,
-        options,
-        cancel,
-        progress,
-        records: Records::new(),
-        computed: BTreeSet::new(),
-    };
+    let mut computer = Computer::new(plan, workspace, options, cancel, progress);
     let mut planned = Vec::new();
     let rates = tune(plan, |cells| {
         computer.finish(Stage::Tuning, cells)?;
@@ -163,21 +155,40 @@ pub fn run(
 }
 
 /// Finishes cells, stage by stage.
-struct Computer<'a> {
+pub(crate) struct Computer<'a> {
     plan: &'a Plan,
     workspace: &'a Workspace,
     options: &'a RunOptions,
     cancel: &'a AtomicBool,
     progress: &'a mut dyn FnMut(Event),
     /// Finished cells by key.
-    records: Records,
+    pub(crate) records: Records,
     /// Keys of the cells that this run computed.
     computed: BTreeSet<String>,
 }
 
-impl Computer<'_> {
+impl<'a> Computer<'a> {
+    /// Nothing is finished so far.
+    pub(crate) fn new(
+        plan: &'a Plan,
+        workspace: &'a Workspace,
+        options: &'a RunOptions,
+        cancel: &'a AtomicBool,
+        progress: &'a mut dyn FnMut(Event),
+    ) -> Self {
+        Self {
+            plan,
+            workspace,
+            options,
+            cancel,
+            progress,
+            records: Records::new(),
+            computed: BTreeSet::new(),
+        }
+    }
+
     /// Loads what is stored of `cells` and computes the rest.
-    fn finish(&mut self, stage: Stage, cells: &[PlannedCell]) -> Result<(), ExperimentError> {
+    pub(crate) fn finish(&mut self, stage: Stage, cells: &[PlannedCell]) -> Result<(), ExperimentError> {
         let store = self.workspace.store();
         let mut todo: BTreeMap<&str, PlannedCell> = BTreeMap::new();
         let mut stored = BTreeMap::new();

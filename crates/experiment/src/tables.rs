@@ -16,7 +16,7 @@ use crate::measurements::{FIT, RATE, TEST, VALIDATION};
 use crate::plan::{Plan, PlannedCell, Stage};
 
 /// Phases of `runs.csv`.
-const TUNING: &str = "tuning";
+pub(crate) const TUNING: &str = "tuning";
 const EVALUATION: &str = "evaluation";
 const COMMON_RATE: &str = "common-rate";
 const FLOOR: &str = "floor";
@@ -91,7 +91,7 @@ fn joined(one: &Settings, other: &Settings) -> Settings {
 ///
 /// A tuning cell shows what its rate is chosen by: validation scores and updates until solved; and at the common rate all of its scores. Within a staircase, the tries at
 /// each rate are tuning, too.
-fn run_rows(cell: &PlannedCell, record: &CellRecord, common_rate: f64) -> Vec<RunRow> {
+pub(crate) fn run_rows(cell: &PlannedCell, record: &CellRecord, common_rate: f64) -> Vec<RunRow> {
     let base = RunRow {
         cell: cell.key.clone(),
         task: cell.task.clone(),
