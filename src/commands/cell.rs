@@ -19,7 +19,7 @@ pub(crate) fn run(state: Option<&Path>) -> Result<Ending, Failure> {
         .context("no pool of one thread")?;
     let mut workspace = Project::find()?.workspace()?;
     if let Some(folder) = state {
-        workspace.state = folder.to_owned();
+        folder.clone_into(&mut workspace.state);
     }
     let (input, output) = (std::io::stdin().lock(), std::io::stdout().lock());
     experiment::worker(input, output, &workspace).context("the worker stops")?;

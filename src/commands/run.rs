@@ -299,9 +299,10 @@ fn dry_run(plan: &Plan, budget: f64, jobs: usize, json: bool) {
         "{name}: {cells} cells, about {seconds:.0} core-seconds, {} on {jobs} cores",
         progress::clock_face(wall)
     ));
-    if plan.complete && seconds > budget {
+    if plan.complete && plan.estimated_seconds > budget {
         output::line(format_args!(
-            "this is over its `budget.core-seconds` of {budget:.0}, so it would be refused"
+            "its estimate of {:.0} is over its `budget.core-seconds` of {budget:.0}, so it would be refused",
+            plan.estimated_seconds
         ));
     }
     for (task, reason) in &plan.left_out {

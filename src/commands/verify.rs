@@ -54,7 +54,7 @@ pub(crate) fn run(arguments: &VerifyArguments) -> Result<Ending, Failure> {
     let jobs = arguments.jobs.map_or(workspace.host.cores, usize::from);
     // Finished cells would be reused.
     let store = tempfile::tempdir().context("no temporary folder")?;
-    workspace.state = store.path().to_owned();
+    store.path().clone_into(&mut workspace.state);
     let comparisons = compute(&plan, &workspace, jobs, &known, &committed)?;
     let Some(comparisons) = comparisons else { return Ok(Ending::Interrupted) };
 

@@ -135,7 +135,8 @@ mod tests {
         };
         assert!(again(&rows).iter().all(same));
 
-        let changed = rows.iter().position(|row| row.metric == "accuracy" && row.split == "test").unwrap();
+        let is_evaluated = |row: &RunRow| row.phase == "evaluation" && row.metric == "accuracy";
+        let changed = rows.iter().position(is_evaluated).unwrap();
         rows[changed].value += 1e-9;
         write_runs(&fresh.path().join("runs.csv"), &rows).unwrap();
         let rows = read_runs(&fresh.path().join("runs.csv")).unwrap();

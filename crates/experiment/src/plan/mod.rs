@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::PathBuf;
 
+use measured::Measured;
 use planner::Planner;
 use record::cell::Cell;
 use record::definition::{Definition, Role, unknown};
@@ -22,6 +23,7 @@ use crate::{ExperimentError, Workspace};
 mod claims;
 mod estimate;
 mod grid;
+mod measured;
 mod overrides;
 mod planner;
 
@@ -206,6 +208,8 @@ pub struct Plan {
     pub timing: Vec<Arm>,
     /// Scores of ignorant predictors.
     pub(crate) floors: Vec<Floors>,
+    /// Processor seconds of all cells by estimate alone, which the budget of the definition limits.
+    pub estimated_seconds: f64,
 }
 
 /// Tuned rates: task, then model.
@@ -279,15 +283,20 @@ impl Plan {
             evaluation,
             timing,
             floors,
+            estimated_seconds: 0.0,
         };
         plan.complete &= plan.other_device().is_none();
         plan.keep_seeds(options)?;
         plan.keep_filtered(&options.filter)?;
-        if plan.complete {
-            let estimate = plan.estimate().iter().map(|row| row.core_seconds).sum::<f64>();
-            if estimate > plan.definition.core_seconds {
-                let (path, budget) = (plan.definition.path, plan.definition.core_seconds);
-                return Err(ExperimentError::OverBudget { path, estimate, budget });
+        plan.estimated_seconds = plan.estimate().iter().map(|row| row.core_seconds).sum();
+        if plan.complete && plan.estimated_seconds > plan.definition.core_seconds {
+            let (path, budget) = (plan.definition.path, plan.definition.core_seconds);
+            return Err(ExperimentError::OverBudget { path, estimate: plan.estimated_seconds, budget });
+        }
+        if options.profile == Profile::Full && options.set.is_empty() && options.corpus.is_none() {
+            let measured = Measured::read(&plan.definition, workspace);
+            for arm in plan.tuning.iter_mut().chain(&mut plan.evaluation).chain(&mut plan.timing) {
+                arm.seconds = measured.seconds(arm).unwrap_or(arm.seconds);
             }
         }
         Ok(plan)
@@ -335,7 +344,8 @@ impl Plan {
         self.timing.iter().flat_map(cells).collect()
     }
 
-    /// Expected cost by stage, task and model, without extensions of a grid of rates.
+    /// Expected cost by stage, task and model, without extensions of a grid of rates: what the committed result took, if there is
+    /// one of this definition, or else an estimate.
     #[must_use]
     pub fn estimate(&self) -> Vec<EstimateRow> {
         let rates = self.definition.tuning.rates.len();
