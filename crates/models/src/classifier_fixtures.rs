@@ -1,5 +1,6 @@
 //! The classifiers that count against scikit-learn, by the fixtures that `fixtures/classifiers.py` wrote: log-probabilities of naive
-//! Bayes and of discriminant analysis to 1e-8 and 1e-4, of logistic regression, which both sides minimise, to 1e-4.
+//! Bayes and of discriminant analysis to 1e-8 and 1e-4, of logistic regression, which both sides minimise, to 1e-4,
+//! and the scores of the support vector machine to 1e-5.
 
 use std::collections::BTreeMap;
 
@@ -166,6 +167,12 @@ fn log_probabilities_are_those_of_scikit_learn() {
         ("logistic 1", "logistic-regression", logistic(1.0), 1e-4),
         ("logistic 0.01", "logistic-regression", logistic(0.01), 1e-4),
         ("logistic 0", "logistic-regression", logistic(0.0), 1e-4),
+        (
+            "support vector machine",
+            "support-vector-machine",
+            json!({"cost": 0.5, "counts": true, "tolerance": 1e-9}),
+            1e-5,
+        ),
     ];
     let mut compared = 0;
     for (name, case) in &cases {
@@ -187,8 +194,8 @@ fn log_probabilities_are_those_of_scikit_learn() {
             compared += 1;
         }
     }
-    // Four classifiers on each of two sets of symbols and of real numbers, and two on categories.
-    assert_eq!(compared, 18);
+    // Five classifiers on each of two sets of symbols and of real numbers, and two on categories.
+    assert_eq!(compared, 22);
 }
 
 #[test]

@@ -13,6 +13,7 @@ mod cholesky;
 mod class_conditional;
 mod counting;
 mod decision_tree;
+mod design;
 mod encoder_decoder;
 mod energy;
 mod examples;
@@ -40,6 +41,7 @@ mod random_features;
 mod random_forest;
 mod recurrent;
 mod rnn;
+mod support_vector_machine;
 mod transformer;
 mod transformer_encoder_decoder;
 mod variational_autoencoder;
@@ -100,6 +102,7 @@ pub static MODELS: &[ModelEntry] = &[
     ModelEntry::generator::<variational_autoencoder::VariationalAutoencoder>(),
     ModelEntry::generator::<generative_adversarial_network::GenerativeAdversarialNetwork>(),
     ModelEntry::counting::<logistic_regression::LogisticRegressionConfig>(),
+    ModelEntry::counting::<support_vector_machine::SupportVectorMachineConfig>(),
     ModelEntry::counting::<decision_tree::DecisionTreeConfig>(),
     ModelEntry::counting::<random_forest::RandomForestConfig>(),
     ModelEntry::counting::<linear_regression::LinearRegressionConfig>(),

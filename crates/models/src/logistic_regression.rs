@@ -18,16 +18,15 @@
 //! Symbols become bags of n-grams. Of features, real numbers are standardised and categories become one indicator each. A weighted
 //! sum needs every value: `missing` says what stands for those that are not there.
 
-use sequence::{Batch, Column, Dataset, Fit, LearnError, Learner, LossKind, Predictions, Predictor, Run};
+use sequence::{Batch, Dataset, Fit, LearnError, Learner, LossKind, Predictions, Predictor, Run};
 use serde::{Deserialize, Serialize};
 
 use crate::architecture::NOTHING_TO_ANSWER;
-use crate::examples::{
-    ExampleInputs, Examples, Rows, Unlabelled, check_prior, log_normalised, predictions, symbols, values,
-};
+use crate::design::{Features, Missing};
+use crate::examples::{ExampleInputs, Examples, Rows, Unlabelled, check_prior, log_normalised, predictions};
 use crate::floors::{fit_without_updates, validation_bytes};
 use crate::minimise::minimise;
-use crate::n_gram_bag::{BagConfig, NGramBag, SparseRows};
+use crate::n_gram_bag::{BagConfig, SparseRows};
 use crate::{Counting, Reads};
 
 const NAME: &str = "logistic-regression";
@@ -85,20 +84,6 @@ impl Default for LogisticRegressionConfig {
     }
 }
 
-/// What stands for a missing value. A missing category sets none of its indicators.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Missing {
-    /// The mean of the column.
-    Mean,
-    /// 0.
-    Zero,
-    /// The mean of the column, and a further feature that says that it was missing.
-    Indicator,
-    /// Training examples with a missing value are dropped; in others the mean stands for it.
-    CompleteCases,
-}
-
 impl Counting for LogisticRegressionConfig {
     const NAME: &'static str = NAME;
     const SUMMARY: &'static str =
@@ -137,19 +122,8 @@ struct LogisticRegression {
 impl LogisticRegression {
     fn descend(&self, examples: &Examples, others: Option<&Rows>) -> Fitted {
         let LogisticRegressionConfig { order, counts, missing, cross_validate, penalty, .. } = self.config;
-        let (features, rows, width) = match &examples.inputs {
-            ExampleInputs::Symbols(sequences) => {
-                let (bag, rows) = NGramBag::fit(BagConfig { order, counts }, sequences);
-                let width = bag.len();
-                (Features::Bag(bag), rows, width)
-            }
-            ExampleInputs::Rows(rows) => {
-                let scales = Scales::of(rows, &examples.columns, missing);
-                let width = scales.width();
-                let design = scales.rows(rows);
-                (Features::Columns(scales), design, width)
-            }
-        };
+        let (features, rows) = Features::fit(examples, BagConfig { order, counts }, missing);
+        let width = features.width();
         let problem = Problem { rows, labels: examples.labels.clone(), classes: examples.classes, width };
         // What is not complete has no part in fitting.
         let problem = match (&examples.inputs, missing) {
@@ -367,87 +341,6 @@ fn residuals(sums: &mut [f64], classes: usize, label: usize) -> f64 {
     of_label - total.ln()
 }
 
-/// How columns become features: filled in, standardised, one indicator a category.
-#[derive(Clone, Debug)]
-struct Scales {
-    columns: Vec<Scale>,
-    indicators: bool,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Scale {
-    Real { filled: f64, mean: f64, deviation: f64 },
-    Category { levels: usize },
-}
-
-impl Scales {
-    fn of(rows: &Rows, columns: &[Column], missing: Missing) -> Self {
-        let scale = |(index, column): (usize, &Column)| match *column {
-            Column::Category { levels } => Scale::Category { levels },
-            Column::Real => {
-                let values = || rows.iter().map(|row| row[index]);
-                let (sum, count) = values()
-                    .filter(|value| !value.is_nan())
-                    .fold((0.0, 0.0), |(sum, count), value| (sum + value, count + 1.0));
-                let filled = if missing == Missing::Zero { 0.0 } else { sum / f64::max(count, 1.0) };
-                let complete = || values().map(|value| if value.is_nan() { filled } else { value });
-                let n = f64::max(complete().count() as f64, 1.0);
-                let mean = complete().sum::<f64>() / n;
-                let variance = complete().map(|value| (value - mean).powi(2)).sum::<f64>() / n;
-                let deviation = if variance > 0.0 { variance.sqrt() } else { 1.0 };
-                Scale::Real { filled, mean, deviation }
-            }
-        };
-        let columns = columns.iter().enumerate().map(scale).collect();
-        Self { columns, indicators: missing == Missing::Indicator }
-    }
-
-    /// Number of features.
-    fn width(&self) -> usize {
-        let of_scale = |scale: &Scale| match scale {
-            Scale::Real { .. } => 1,
-            Scale::Category { levels } => *levels,
-        };
-        let indicators = if self.indicators { self.columns.len() } else { 0 };
-        self.columns.iter().map(of_scale).sum::<usize>() + indicators
-    }
-
-    fn rows(&self, rows: &Rows) -> SparseRows {
-        let mut design = SparseRows::new();
-        let mut features = Vec::with_capacity(self.width());
-        for row in rows.iter() {
-            features.clear();
-            let mut first = 0;
-            for (scale, &value) in self.columns.iter().zip(row) {
-                match *scale {
-                    Scale::Real { filled, mean, deviation } => {
-                        let value = if value.is_nan() { filled } else { value };
-                        features.push((first, (value - mean) / deviation));
-                        first += 1;
-                    }
-                    Scale::Category { levels } => {
-                        let level = (0..levels).find(|&level| level as f64 == value);
-                        features.extend(level.map(|level| (first + level, 1.0)));
-                        first += levels;
-                    }
-                }
-            }
-            if self.indicators {
-                let missing = row.iter().enumerate().filter(|(_, value)| value.is_nan());
-                features.extend(missing.map(|(column, _)| (first + column, 1.0)));
-            }
-            design.push(features.iter().copied());
-        }
-        design
-    }
-}
-
-#[derive(Clone, Debug)]
-enum Features {
-    Bag(NGramBag),
-    Columns(Scales),
-}
-
 impl Learner for LogisticRegression {
     fn fit(&self, data: &Dataset, run: &mut Run) -> Result<Fit, LearnError> {
         if data.interface().loss == LossKind::Density {
@@ -500,12 +393,7 @@ impl Fitted {
 
 impl Predictor for Fitted {
     fn predict(&self, batch: &Batch) -> Predictions {
-        let rows = match &self.features {
-            Features::Bag(bag) => bag.rows(&symbols(batch)),
-            Features::Columns(scales) => {
-                scales.rows(&Rows { width: scales.columns.len(), values: values(batch) })
-            }
-        };
+        let rows = self.features.rows(batch);
         let mut answers = self.log_probabilities(&rows).into_iter();
         predictions(batch, self.classes, |_| answers.next().unwrap_or_default())
     }
@@ -521,6 +409,8 @@ impl Predictor for Fitted {
 
 #[cfg(test)]
 mod tests {
+    use sequence::Column;
+
     use super::*;
 
     fn problem(classes: usize) -> Problem {
@@ -569,30 +459,6 @@ mod tests {
 
     fn rows(values: &[f64]) -> Rows {
         Rows { width: 2, values: values.to_vec() }
-    }
-
-    #[test]
-    fn missing_values_are_filled_in_as_asked() {
-        let training = rows(&[1.0, 0.0, 3.0, 1.0, f64::NAN, f64::NAN]);
-        let features = |missing| -> Vec<Vec<(usize, f64)>> {
-            let columns = [Column::Real, Column::Category { levels: 2 }];
-            let design = Scales::of(&training, &columns, missing).rows(&training);
-            (0..3).map(|row| design.row(row).collect()).collect()
-        };
-        // By hand: 1, 3 and the mean 2 have mean 2 and variance 2/3; the mean itself becomes 0, which a sparse row leaves out.
-        let deviation = (2.0_f64 / 3.0).sqrt();
-        assert_eq!(
-            features(Missing::Mean),
-            [vec![(0, -1.0 / deviation), (1, 1.0)], vec![(0, 1.0 / deviation), (2, 1.0)], vec![]]
-        );
-        // Flags of both columns come after the features.
-        assert_eq!(features(Missing::Indicator)[2], [(3, 1.0), (4, 1.0)]);
-        // 1, 3 and 0 have mean 4/3 and variance 14/9.
-        let zero = features(Missing::Zero)[2].clone();
-        assert!(
-            (zero[0].1 + 4.0 / 3.0 / (14.0_f64 / 9.0).sqrt()).abs() < 1e-12 && zero.len() == 1,
-            "{zero:?}"
-        );
     }
 
     #[test]
