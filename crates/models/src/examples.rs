@@ -52,7 +52,9 @@ impl Rows {
         for row in self.iter() {
             means.iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
         }
-        means.iter_mut().for_each(|sum| *sum /= self.len() as f64);
+        for sum in &mut means {
+            *sum /= self.len() as f64;
+        }
         means
     }
 

@@ -80,7 +80,7 @@ impl Learner for KMeans {
         let mut random = Random::new(run.seed, Stream::Initialisation);
         let fewest = if self.config.choose_groups { 2 } else { self.config.groups };
         let mut multiply_adds = 0;
-        let mut best: Option<(f64, Centres)> = None;
+        let mut best: Option<(f64, Grouping)> = None;
         for groups in fewest..=self.config.groups {
             let found = self.config.fit(&rows, groups, &mut random);
             multiply_adds += (found.iterations * groups * rows.values.len()) as u64;
@@ -100,23 +100,23 @@ impl Learner for KMeans {
 
 impl KMeansConfig {
     /// The best of several fits.
-    fn fit(self, rows: &Rows, groups: usize, random: &mut Random) -> Centres {
-        let mut best = Centres::from(rows, centres(rows, groups, random));
+    fn fit(self, rows: &Rows, groups: usize, random: &mut Random) -> Grouping {
+        let mut best = Grouping::from(rows, centres(rows, groups, random));
         let mut iterations = best.iterations;
         for _ in 1..self.restarts {
-            let next = Centres::from(rows, centres(rows, groups, random));
+            let next = Grouping::from(rows, centres(rows, groups, random));
             iterations += next.iterations;
             if next.inertia < best.inertia {
                 best = next;
             }
         }
-        Centres { iterations, ..best }
+        Grouping { iterations, ..best }
     }
 }
 
-/// Centres of groups.
+/// Groups around their centres.
 #[derive(Clone, Debug)]
-pub(crate) struct Centres {
+pub(crate) struct Grouping {
     /// A row each.
     pub(crate) centres: Vec<Vec<f64>>,
     /// The sum of squared distances of the training examples.
@@ -125,7 +125,7 @@ pub(crate) struct Centres {
     iterations: usize,
 }
 
-impl Centres {
+impl Grouping {
     /// From these centres until no example changes its group.
     pub(crate) fn from(rows: &Rows, mut centres: Vec<Vec<f64>>) -> Self {
         let mut assigned: Vec<usize> = Vec::new();
@@ -189,12 +189,14 @@ fn means(rows: &Rows, assigned: &[usize], groups: usize) -> Vec<Vec<f64>> {
         if count == 0 {
             sum.clear();
         }
-        sum.iter_mut().for_each(|sum| *sum /= count as f64);
+        for value in sum {
+            *value /= count as f64;
+        }
     }
     sums
 }
 
-impl Predictor for Centres {
+impl Predictor for Grouping {
     /// The negative squared distance from the nearest centre.
     fn predict(&self, batch: &Batch) -> Predictions {
         let mut found = self.of_batch(batch).into_iter();
@@ -223,7 +225,7 @@ mod tests {
     fn two_groups_on_a_line_are_by_hand() {
         let rows = Rows { width: 1, values: vec![0.0, 1.0, 2.0, 10.0, 12.0] };
         // From 0 and 1: {0} and the rest, whose mean is 6.25, then {0, 1, 2} and {10, 12}.
-        let found = Centres::from(&rows, vec![vec![0.0], vec![1.0]]);
+        let found = Grouping::from(&rows, vec![vec![0.0], vec![1.0]]);
         assert_eq!(found.centres, [[1.0], [11.0]]);
         assert_eq!((found.inertia, found.iterations), (4.0, 3));
         // Around the mean of 5 they have 124: 120 between over 1, and 4 around over 3.
@@ -233,7 +235,7 @@ mod tests {
     #[test]
     fn a_group_without_examples_takes_the_farthest() {
         let rows = Rows { width: 1, values: vec![0.0, 1.0, 9.0] };
-        let found = Centres::from(&rows, vec![vec![0.0], vec![100.0]]);
+        let found = Grouping::from(&rows, vec![vec![0.0], vec![100.0]]);
         assert_eq!(found.centres, [[0.5], [9.0]]);
     }
 

@@ -4,7 +4,7 @@
 //! x = W z + m + e,    z ~ N(0, I) [components],    e ~ N(0, s^2 I) [width],    so that x ~ N(m, C) with C = W W' + s^2 I
 //! ```
 //!
-//! The likelihood is largest where W spans the principal directions: with eigenvalues l_j and eigenvectors u_j of the covariance (divisor n), `s^2` is the mean of the
+//! The likelihood is largest where W spans the principal directions: with eigenvalues `l_j` and eigenvectors `u_j` of the covariance (divisor n), `s^2` is the mean of the
 //! eigenvalues that are not kept, and column j of W is `sqrt(l_j - s^2) u_j`. That is the closed form. Expectation maximisation comes to
 //! the same span from a random start, knowing nothing of eigenvectors: with S the covariance and M = W' W + s^2 I,
 //!

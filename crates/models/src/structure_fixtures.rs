@@ -5,7 +5,7 @@ use sequence::{Random, Stream};
 use serde_json::Value;
 
 use crate::examples::Rows;
-use crate::k_means::Centres;
+use crate::k_means::Grouping;
 use crate::pca::{Principal, principal_angle};
 use crate::probabilistic_pca::{ProbabilisticPcaConfig, Way};
 
@@ -36,7 +36,7 @@ fn k_means_ends_where_scikit_learn_does() {
     for case in cases {
         let rows = Rows { width: whole(&case["width"]), values: numbers(&case["rows"]) };
         let start: Vec<Vec<f64>> = serde_json::from_value(case["start"].clone()).unwrap();
-        let found = Centres::from(&rows, start);
+        let found = Grouping::from(&rows, start);
         let expected: Vec<Vec<f64>> = serde_json::from_value(case["centres"].clone()).unwrap();
         assert_near("centres", &found.centres.concat(), &expected.concat());
         assert_near("inertia", &[found.inertia], &[case["inertia"].as_f64().unwrap()]);
