@@ -45,6 +45,8 @@ fn offers(offers: Offers) -> Vec<&'static str> {
         (offers.log_density, "how likely one is"),
         (offers.samples, "new ones"),
         (offers.completes, "what is missing of one"),
+        (offers.groups, "its group"),
+        (offers.directions, "the directions in which they differ"),
     ];
     all.into_iter().filter(|(offered, _)| *offered).map(|(_, what)| what).collect()
 }

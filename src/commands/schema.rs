@@ -122,14 +122,14 @@ fn control() -> Value {
         &["name", "kind", "task", "models"],
         &json!({
             "name": text("Name that claims refer to."),
-            "kind": choice("`negative` must land in the binomial 99.9% band of the floor, `positive` must be solved by every seed, `above` must have its metric above `floor` on every seed.",
-                ["negative", "positive", "above"]),
+            "kind": choice("`negative` must land in the binomial 99.9% band of the floor, `positive` must be solved by every seed, `above` and `below` must have their metric above or below `floor` on every seed.",
+                ["negative", "positive", "above", "below"]),
             "task": text("Label of the task."),
             "models": texts("Labels of the models."),
             "at": regimes("Where it is checked, such as { lag = [50] }."),
             "metric": text("Metric; `accuracy` unless said."),
-            "split": text("Split of a negative control; `test` unless said."),
-            "floor": number("Expected value under ignorance, for a negative control; a probability."),
+            "split": text("Split that is read; `test` unless said."),
+            "floor": number("Expected value under ignorance, for a negative control; a probability. What must be exceeded or not reached, for `above` and `below`."),
         }),
     )
 }

@@ -18,7 +18,7 @@ pub(crate) fn check(control: &Control, tables: &Tables) -> ControlOutcome {
             let (held, detail) = match control.kind {
                 ControlKind::Negative => negative(control, tables, model, place),
                 ControlKind::Positive => positive(control, tables, model, place),
-                ControlKind::Above => above(control, tables, model, place),
+                ControlKind::Above | ControlKind::Below => beyond(control, tables, model, place),
             };
             holds &= held;
             match said.iter_mut().find(|(other, _)| *other == detail) {
@@ -54,19 +54,21 @@ fn negative(control: &Control, tables: &Tables, model: &str, place: &crate::tabl
     (held, format!("{} {rate:.4} {verb} {:.4} ± {half_width:.4}", control.metric, control.floor))
 }
 
-/// What a claim takes for granted holds on every seed.
-fn above(control: &Control, tables: &Tables, model: &str, place: &crate::tables::Place) -> (bool, String) {
+/// What a claim takes for granted holds on every seed: the metric lies on its side of the floor.
+fn beyond(control: &Control, tables: &Tables, model: &str, place: &crate::tables::Place) -> (bool, String) {
     let query = Query { task: &control.task, model, metric: &control.metric, split: &control.split, place };
     let values: Vec<f64> = tables.by_seed(&query).into_values().map(|(value, _)| value).collect();
-    let least = values.iter().copied().fold(f64::INFINITY, f64::min);
-    // What is not a number lies above nothing.
-    let held = !values.is_empty() && values.iter().all(|&value| value > control.floor);
     if values.is_empty() {
         return (false, "no rows".to_owned());
     }
-    let verb = if held { "above" } else { "NOT above" };
+    let (sign, side, end) =
+        if control.kind == ControlKind::Below { (-1.0, "below", "less") } else { (1.0, "above", "more") };
+    let nearest = sign * values.iter().map(|value| sign * value).fold(f64::INFINITY, f64::min);
+    // What is not a number lies on no side of anything.
+    let held = values.iter().all(|&value| sign * value > sign * control.floor);
+    let verb = if held { side.to_owned() } else { format!("NOT {side}") };
     let floor = record::spelled::spell(control.floor);
-    (held, format!("{} {least:.4} or more on {} seeds, {verb} {floor}", control.metric, values.len()))
+    (held, format!("{} {nearest:.4} or {end} on {} seeds, {verb} {floor}", control.metric, values.len()))
 }
 
 /// Every seed solves it.

@@ -137,10 +137,10 @@ fn a_failed_control_voids_the_claim() {
 }
 
 #[test]
-fn a_control_holds_above_its_floor_on_every_seed_or_not_at_all() {
-    let control = |floor: f64| {
+fn a_control_holds_on_its_side_of_the_floor_on_every_seed_or_not_at_all() {
+    let control = |kind: &str, floor: f64| {
         format!(
-            "[[control]]\nname = \"premise\"\nkind = \"above\"\ntask = \"recall\"\nmodels = [\"b\"]\nmetric = \"share\"\n\
+            "[[control]]\nname = \"premise\"\nkind = \"{kind}\"\ntask = \"recall\"\nmodels = [\"b\"]\nmetric = \"share\"\n\
              floor = {floor:?}\n{}{SOLVE}",
             CLAIM.replace("answer", "controls = [\"premise\"]\nanswer")
         )
@@ -149,13 +149,17 @@ fn a_control_holds_above_its_floor_on_every_seed_or_not_at_all() {
         .map(|seed| row("b", "lag=10", seed, "test", "share", if seed == 7 { -0.9 } else { -0.1 }))
         .collect();
     let tables = runs(&[solved("a", 10, 10), solved("a", 100, 10), shares]);
-    let held = judged(&control(-1.0), &tables);
+    let held = judged(&control("above", -1.0), &tables);
     assert_eq!(held.ending, Ending::Supported);
     assert_eq!(held.controls[0].detail, "b: share -0.9000 or more on 10 seeds, above -1");
     // The seventh seed lies below, and what has no rows holds nothing.
-    assert_eq!(judged(&control(-0.5), &tables).ending, Ending::Void);
-    let nothing = control(-1.0).replace("metric = \"share\"", "metric = \"other\"");
+    assert_eq!(judged(&control("above", -0.5), &tables).ending, Ending::Void);
+    let nothing = control("above", -1.0).replace("metric = \"share\"", "metric = \"other\"");
     assert_eq!(judged(&nothing, &tables).ending, Ending::Void);
+    let held = judged(&control("below", 0.0), &tables);
+    assert_eq!(held.ending, Ending::Supported);
+    assert_eq!(held.controls[0].detail, "b: share -0.1000 or less on 10 seeds, below 0");
+    assert_eq!(judged(&control("below", -0.5), &tables).ending, Ending::Void);
 }
 
 #[test]

@@ -19,6 +19,10 @@ pub struct Facts {
     pub decisive: bool,
     /// Names of the metrics of what a model writes by itself; none for a task without a target to write.
     pub written_metrics: Vec<&'static str>,
+    /// Whether the task knows the groups that its examples come from.
+    pub groups: bool,
+    /// Whether the task knows the directions that its examples have in common.
+    pub directions: bool,
     /// Whether the task has an example in words to look at.
     pub spelled: bool,
     /// Exact scores of ignorant predictors.
@@ -64,6 +68,8 @@ impl Facts {
             solvable: task.solved_at().is_some(),
             decisive: task.decisive_positions(&training).is_some(),
             written_metrics: task.written_scores(first, &nothing).iter().map(|score| score.metric).collect(),
+            groups: task.groups(seed).is_some(),
+            directions: task.directions(seed).is_some(),
             spelled: task.spelled(seed).is_some(),
             floors: task.floors(),
             time: training.time,

@@ -208,6 +208,8 @@ pub(crate) fn facts() -> Facts {
         solvable: true,
         decisive: false,
         written_metrics: Vec::new(),
+        groups: false,
+        directions: false,
         spelled: false,
         floors: vec![Floor { metric: "accuracy", name: "chance", value: 0.125 }],
         time: 20,

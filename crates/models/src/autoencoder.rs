@@ -56,7 +56,7 @@ impl Generator for Autoencoder {
     const SUMMARY: &'static str = "autoencoder: an example said again from a few numbers";
     const CITATION: &'static str = "Rumelhart, Hinton and Williams 1986; Ghosh et al. 2020";
     const VERSION: u32 = 1;
-    const OFFERS: Offers = Offers { log_density: false, samples: true, completes: false };
+    const OFFERS: Offers = Offers { samples: true, ..Offers::NOTHING };
 
     fn check(&self) -> Result<(), String> {
         match (self.latent, self.hidden) {

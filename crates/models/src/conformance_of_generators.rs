@@ -114,7 +114,7 @@ fn fit(entry: &ModelEntry, task: &Clusters, seed: u64, updates: u64) -> Result<F
 const COMPLETE: Clusters = Clusters { missing: false };
 
 fn generators() -> impl Iterator<Item = &'static ModelEntry> {
-    MODELS.iter().filter(|entry| entry.offers != Offers::NOTHING)
+    MODELS.iter().filter(|entry| entry.offers.samples)
 }
 
 fn drawn(fit: &Fit, size: usize, seed: u64) -> Vec<f32> {
@@ -126,7 +126,8 @@ fn drawn(fit: &Fit, size: usize, seed: u64) -> Vec<f32> {
 fn models_offer_what_the_list_says() {
     assert!(generators().count() > 5);
     for entry in MODELS.iter().filter(|entry| entry.reads == Reads::Examples) {
-        assert!(entry.offers.samples, "{} learns examples and cannot draw one", entry.name);
+        let Offers { samples, groups, directions, .. } = entry.offers;
+        assert!(samples || groups || directions, "{} learns examples and says nothing of them", entry.name);
     }
     for entry in generators() {
         let fit = fit(entry, &COMPLETE, 1, 20).unwrap();
@@ -144,6 +145,37 @@ fn models_offer_what_the_list_says() {
         assert_eq!(drawn(&fit, 7, 1).len(), 14, "{}", entry.name);
         assert_eq!(generative.completed(batch).is_some(), entry.offers.completes, "{}", entry.name);
         assert_eq!(fit.predictor.predict(batch).values.len(), EXAMPLES, "{}", entry.name);
+    }
+}
+
+/// Whoever makes groups or directions, whether it draws or not.
+#[test]
+fn groups_and_directions_are_those_of_the_clusters() {
+    for entry in MODELS.iter().filter(|entry| entry.offers.groups || entry.offers.directions) {
+        let fit = fit(entry, &COMPLETE, 1, 20).unwrap();
+        assert_eq!(fit.predictor.generative().is_some(), entry.offers.samples, "{}", entry.name);
+        let batch = &COMPLETE.validation(1)[0];
+        let answers = fit.predictor.predict(batch);
+        assert_eq!((answers.outputs, answers.values.len()), (1, EXAMPLES), "{}", entry.name);
+        let Inputs::Features { values, .. } = &batch.inputs else { unreachable!() };
+        let groups = fit.predictor.groups(batch);
+        assert_eq!(groups.is_some(), entry.offers.groups, "{}", entry.name);
+        let groups = groups.unwrap_or_default();
+        // The clusters are five deviations apart, so that a group has examples of one of them alone, but for a few.
+        let side = |group: u32, right: bool| {
+            let of_group = groups.iter().zip(values.chunks(2)).filter(|(other, _)| **other == group);
+            of_group.filter(|(_, point)| (point[0] > 0.0) == right).count()
+        };
+        let strays: usize = (0..8).map(|group| side(group, true).min(side(group, false))).sum();
+        assert!(strays < 3, "{}: {strays}", entry.name);
+        let directions = fit.predictor.directions();
+        assert_eq!(directions.is_some(), entry.offers.directions, "{}", entry.name);
+        if let Some(directions) = directions {
+            // The line through both: (2, -1) / sqrt 5.
+            let line = [0.8_f64.sqrt(), -(0.2_f64.sqrt())];
+            let angle = crate::principal_angle(&directions, &line, 2);
+            assert!(directions.len() == 2 && angle < 3.0, "{}: {angle}", entry.name);
+        }
     }
 }
 

@@ -46,6 +46,40 @@ impl Rows {
         self.values.chunks_exact(self.width.max(1))
     }
 
+    /// The mean of each column.
+    pub(crate) fn means(&self) -> Vec<f64> {
+        let mut means = vec![0.0; self.width];
+        for row in self.iter() {
+            means.iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
+        }
+        for sum in &mut means {
+            *sum /= self.len() as f64;
+        }
+        means
+    }
+
+    /// The covariance around the means, `[width, width]`, with the number of rows as divisor, as the likelihood has it.
+    pub(crate) fn covariance(&self, means: &[f64]) -> Vec<f64> {
+        let width = self.width;
+        let mut covariance = vec![0.0; width * width];
+        for row in self.iter() {
+            for a in 0..width {
+                let off = row[a] - means[a];
+                for b in 0..=a {
+                    covariance[a * width + b] += off * (row[b] - means[b]);
+                }
+            }
+        }
+        for a in 0..width {
+            for b in 0..=a {
+                let mean = covariance[a * width + b] / self.len() as f64;
+                covariance[a * width + b] = mean;
+                covariance[b * width + a] = mean;
+            }
+        }
+        covariance
+    }
+
     /// The variance of each column.
     pub(crate) fn variances(&self) -> Vec<f64> {
         let count = self.len() as f64;
@@ -174,6 +208,23 @@ impl Examples {
         }
         counts
     }
+}
+
+/// The training rows of a task that asks for nothing but a model of them.
+///
+/// # Errors
+/// When the task asks for something else, when a column holds categories, or when a value is missing.
+pub(crate) fn density_rows(data: &Dataset, model: &'static str) -> Result<Rows, LearnError> {
+    let unsuitable = |reason: &str| LearnError::Unsuitable { model, reason: reason.to_owned() };
+    let examples = Examples::of_any(data, model)?;
+    let real = examples.columns.iter().all(|column| *column == Column::Real);
+    let (true, 1, ExampleInputs::Rows(rows)) = (real, examples.classes, examples.inputs) else {
+        return Err(unsuitable("it models rows of real numbers, and this task asks for something else"));
+    };
+    if rows.values.iter().any(|value| value.is_nan()) {
+        return Err(unsuitable("it needs every value, and in this task some are missing"));
+    }
+    Ok(rows)
 }
 
 /// The class asked for in each sequence.

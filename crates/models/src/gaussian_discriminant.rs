@@ -83,7 +83,7 @@ impl Counting for GaussianDiscriminantConfig {
     const CITATION: &'static str = "Fisher 1936; Little and Rubin 1987";
     const VERSION: u32 = 1;
     const READS: Reads = Reads::TrainingSet;
-    const OFFERS: Offers = Offers { log_density: true, samples: true, completes: true };
+    const OFFERS: Offers = Offers { log_density: true, samples: true, completes: true, ..Offers::NOTHING };
 
     fn learner(self) -> Result<Box<dyn Learner>, LearnError> {
         if !(self.ridge.is_finite() && self.ridge > 0.0) {

@@ -9,6 +9,9 @@
 //! by k-means++ (Arthur and Vassilvitskii 2007), and the likeliest is kept. `ridge` times the mean variance of the
 //! columns is added to every variance, without which a component could sit on one example with any likelihood.
 //!
+//! With `choose-components` their number is the one, of 1 to `components`, with the least Bayesian information criterion (Schwarz 1978): the free
+//! parameters times the logarithm of the number of examples, less twice the log-likelihood.
+//!
 //! Of a task with classes there is one mixture a class (Hastie and Tibshirani 1996); of a task of density, one.
 
 use sequence::{
@@ -34,8 +37,10 @@ const GAIN: f64 = 1e-7;
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub(crate) struct GaussianMixtureConfig {
-    /// Normal distributions a class.
+    /// Normal distributions a class, or the most of them where their number is chosen.
     pub(crate) components: usize,
+    /// Whether the number of normal distributions is chosen.
+    pub(crate) choose_components: bool,
     /// The shape of each.
     pub(crate) covariance: Shape,
     /// Fits from other starts, of which the likeliest is kept.
@@ -46,7 +51,7 @@ pub(crate) struct GaussianMixtureConfig {
 
 impl Default for GaussianMixtureConfig {
     fn default() -> Self {
-        Self { components: 8, covariance: Shape::Full, restarts: 10, ridge: 1e-6 }
+        Self { components: 8, choose_components: false, covariance: Shape::Full, restarts: 10, ridge: 1e-6 }
     }
 }
 
@@ -69,7 +74,7 @@ impl Counting for GaussianMixtureConfig {
     const CITATION: &'static str = "Dempster, Laird and Rubin 1977";
     const VERSION: u32 = 1;
     const READS: Reads = Reads::TrainingSet;
-    const OFFERS: Offers = Offers { log_density: true, samples: true, completes: false };
+    const OFFERS: Offers = Offers { log_density: true, samples: true, groups: true, ..Offers::NOTHING };
 
     fn learner(self) -> Result<Box<dyn Learner>, LearnError> {
         let wrong = |reason: String| Err(LearnError::Setting { model: NAME, reason });
@@ -132,8 +137,24 @@ impl Learner for GaussianMixture {
 }
 
 impl GaussianMixtureConfig {
-    /// The likeliest of several fits, and the iterations of all of them.
+    /// The likeliest of several fits, of the number of components that is chosen, and the iterations of all of them.
     pub(crate) fn fit(self, rows: &Rows, random: &mut Random) -> (Mixture, usize) {
+        let fewest = if self.choose_components { 1 } else { self.components };
+        let mut iterations = 0;
+        let mut best: Option<(f64, Mixture)> = None;
+        for components in fewest..=self.components {
+            let (likelihood, mixture, of_fit) = Self { components, ..self }.likeliest(rows, random);
+            iterations += of_fit;
+            let criterion = mixture.criterion(likelihood, rows.len());
+            if best.as_ref().is_none_or(|(least, _)| criterion < *least) {
+                best = Some((criterion, mixture));
+            }
+        }
+        (best.expect("there is one number of components at least").1, iterations)
+    }
+
+    /// The log-likelihood of the likeliest of several fits, the fit itself, and the iterations of all of them.
+    fn likeliest(self, rows: &Rows, random: &mut Random) -> (f64, Mixture, usize) {
         let mut iterations = 0;
         let mut best: Option<(f64, Mixture)> = None;
         for _ in 0..self.restarts {
@@ -154,7 +175,8 @@ impl GaussianMixtureConfig {
                 best = Some((likelihood, mixture));
             }
         }
-        (best.expect("there is one fit at least").1, iterations)
+        let (likelihood, mixture) = best.expect("there is one fit at least");
+        (likelihood, mixture, iterations)
     }
 
     /// The mixture of most likelihood when each example counts for each component by its responsibilities, `[examples, components]`.
@@ -205,7 +227,7 @@ fn mean_variance(rows: &Rows) -> f64 {
     if mean > 0.0 { mean } else { 1.0 }
 }
 
-fn squared_distance(a: &[f64], b: &[f64]) -> f64 {
+pub(crate) fn squared_distance(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum()
 }
 
@@ -311,6 +333,19 @@ impl Mixture {
         component.mean.iter().zip(off).map(|(mean, off)| mean + off).collect()
     }
 
+    /// The component that is likeliest to have drawn a row.
+    fn component(&self, row: &[f64]) -> usize {
+        let mut scratch = vec![0.0; self.width];
+        let densities = self.components.iter().map(|component| component.log_density(row, &mut scratch));
+        let likeliest = densities.enumerate().max_by(|(_, a), (_, b)| a.total_cmp(b));
+        likeliest.expect("there is a component").0
+    }
+
+    /// The Bayesian information criterion of so many rows of that log-likelihood. Weights sum to 1, so that one of them is not free.
+    fn criterion(&self, likelihood: f64, rows: usize) -> f64 {
+        (self.parameters() - 1) as f64 * (rows as f64).ln() - 2.0 * likelihood
+    }
+
     fn parameters(&self) -> usize {
         let of_covariance = match self.shape {
             Shape::Full => self.width * (self.width + 1) / 2,
@@ -357,6 +392,14 @@ impl Predictor for Fitted {
     fn generative(&self) -> Option<&dyn Generative> {
         Some(self)
     }
+
+    /// Of a task of density the likeliest component; components of different classes are no groups.
+    #[expect(clippy::cast_possible_truncation, reason = "components are few")]
+    fn groups(&self, batch: &Batch) -> Option<Vec<u32>> {
+        let [mixture] = self.mixtures.as_slice() else { return None };
+        let rows = Rows { width: mixture.width, values: values(batch) };
+        Some(rows.iter().map(|row| mixture.component(row) as u32).collect())
+    }
 }
 
 impl Generative for Fitted {
@@ -386,7 +429,7 @@ mod tests {
     }
 
     fn config(covariance: Shape, components: usize) -> GaussianMixtureConfig {
-        GaussianMixtureConfig { components, covariance, restarts: 3, ridge: 1e-9 }
+        GaussianMixtureConfig { components, choose_components: false, covariance, restarts: 3, ridge: 1e-9 }
     }
 
     #[test]
@@ -423,7 +466,7 @@ mod tests {
             let rows = |key: &str| Rows { width, values: numbers(&case[key]) };
             let covariance = serde_json::from_value(case["covariance"].clone()).unwrap();
             let components = whole(&case["components"]);
-            let config = GaussianMixtureConfig { components, covariance, restarts: 1, ridge: 1e-300 };
+            let config = GaussianMixtureConfig { ridge: 1e-300, ..config(covariance, components) };
             let training = rows("rows");
             let mut start = vec![0.0; training.len() * components];
             for (row, assigned) in case["assigned"].as_array().unwrap().iter().enumerate() {
@@ -433,6 +476,10 @@ mod tests {
             for _ in 0..whole(&case["iterations"]) {
                 mixture = config.maximise(&training, &mixture.expectations(&training).1);
             }
+            let likelihood = mixture.expectations(&training).0;
+            let criterion = mixture.criterion(likelihood, training.len());
+            let expected = case["bayesian_information_criterion"].as_f64().unwrap();
+            assert!((criterion - expected).abs() < 1e-8 * expected, "{criterion} {expected}");
             for (row, expected) in rows("test").iter().zip(numbers(&case["log_densities"])) {
                 let found = mixture.log_density(row);
                 assert!((found - expected).abs() < 1e-8 * expected.abs().max(1.0), "{found} {expected}");
@@ -448,6 +495,15 @@ mod tests {
         found.sort_by(f64::total_cmp);
         // The standard error of a mean of 100 is 0.1; four of them.
         assert!(found[0].abs() < 0.4 && (found[1] - 6.0).abs() < 0.4, "{found:?}");
+    }
+
+    #[test]
+    fn the_number_of_clusters_is_found() {
+        let choosing = GaussianMixtureConfig { choose_components: true, ..config(Shape::Full, 5) };
+        let (mixture, _) = choosing.fit(&clusters(), &mut Random::new(1, Stream::Initialisation));
+        assert_eq!(mixture.components.len(), 2);
+        let [left, right] = [[0.0, 0.0], [6.0, 0.0]].map(|centre| mixture.component(&centre));
+        assert_ne!(left, right);
     }
 
     #[test]

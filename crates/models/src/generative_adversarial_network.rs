@@ -54,7 +54,7 @@ impl Generator for GenerativeAdversarialNetwork {
         "generative adversarial network: examples that a second network cannot tell from real ones";
     const CITATION: &'static str = "Goodfellow et al. 2014; Radford, Metz and Chintala 2016";
     const VERSION: u32 = 1;
-    const OFFERS: Offers = Offers { log_density: false, samples: true, completes: false };
+    const OFFERS: Offers = Offers { samples: true, ..Offers::NOTHING };
 
     fn check(&self) -> Result<(), String> {
         if self.latent == 0 || self.hidden == 0 || self.discriminator_steps == 0 {

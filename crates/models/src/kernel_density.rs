@@ -9,12 +9,12 @@
 //! perfect quality and without anything new, by which measures of both can be checked. A copy has no density.
 
 use sequence::{
-    Batch, Column, Dataset, Fit, Generative, LearnError, Learner, LogDensities, Predictions, Predictor,
-    Random, Run, Samples,
+    Batch, Dataset, Fit, Generative, LearnError, Learner, LogDensities, Predictions, Predictor, Random, Run,
+    Samples,
 };
 use serde::{Deserialize, Serialize};
 
-use crate::examples::{ExampleInputs, Examples, Rows, log_sum, predictions, values};
+use crate::examples::{Rows, density_rows, log_sum, predictions, values};
 use crate::floors::{fit_without_updates, validation_bytes};
 use crate::{Counting, Offers, Reads};
 
@@ -37,7 +37,7 @@ impl Counting for KernelDensityConfig {
     const CITATION: &'static str = "Rosenblatt 1956; Parzen 1962";
     const VERSION: u32 = 1;
     const READS: Reads = Reads::Examples;
-    const OFFERS: Offers = Offers { log_density: true, samples: true, completes: false };
+    const OFFERS: Offers = Offers { log_density: true, samples: true, ..Offers::NOTHING };
 
     fn learner(self) -> Result<Box<dyn Learner>, LearnError> {
         Ok(Box::new(KernelDensity { config: self }))
@@ -50,15 +50,7 @@ struct KernelDensity {
 
 impl Learner for KernelDensity {
     fn fit(&self, data: &Dataset, run: &mut Run) -> Result<Fit, LearnError> {
-        let unsuitable = |reason: &str| LearnError::Unsuitable { model: NAME, reason: reason.to_owned() };
-        let examples = Examples::of_any(data, NAME)?;
-        let real = examples.columns.iter().all(|column| *column == Column::Real);
-        let (true, 1, ExampleInputs::Rows(rows)) = (real, examples.classes, examples.inputs) else {
-            return Err(unsuitable("it models rows of real numbers, and this task asks for something else"));
-        };
-        if rows.values.iter().any(|value| value.is_nan()) {
-            return Err(unsuitable("it needs every value, and in this task some are missing"));
-        }
+        let rows = density_rows(data, NAME)?;
         let largest = deviation(&rows);
         let held_out: Vec<Rows> =
             data.validation().iter().map(|batch| Rows { width: rows.width, values: values(batch) }).collect();

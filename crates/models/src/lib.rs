@@ -14,6 +14,7 @@ mod class_conditional;
 mod counting;
 mod decision_tree;
 mod design;
+mod eigen;
 mod encoder_decoder;
 mod energy;
 mod examples;
@@ -24,6 +25,7 @@ mod generative_adversarial_network;
 mod generator;
 mod gru;
 mod hidden_markov;
+mod k_means;
 mod kernel_density;
 mod least_squares;
 mod linear_regression;
@@ -35,8 +37,10 @@ mod minimise;
 mod n_gram;
 mod n_gram_bag;
 mod naive_bayes;
+mod pca;
 mod polynomial_regression;
 mod positions;
+mod probabilistic_pca;
 mod random_features;
 mod random_forest;
 mod recurrent;
@@ -61,6 +65,8 @@ mod gradients;
 #[cfg(test)]
 mod hidden_markov_fixtures;
 #[cfg(test)]
+mod structure_fixtures;
+#[cfg(test)]
 mod torch_fixtures;
 
 pub use architecture::{Architecture, nearest};
@@ -73,6 +79,7 @@ pub use gru::Gru;
 pub use hidden_markov::{HiddenMarkov, HiddenMarkovConfig, Observed};
 pub use lstm::{ForgetBias, Lstm};
 pub use n_gram::{Counts, NGram, NGramConfig, Smoothing};
+pub use pca::{orthonormal, principal_angle, principal_directions};
 pub use positions::AddedPositions;
 pub use rnn::{Rnn, RnnActivation, RnnInitialisation};
 pub use transformer::{AttentionKind, NormPlacement, Normalisation, PositionEncoding, Transformer};
@@ -97,6 +104,9 @@ pub static MODELS: &[ModelEntry] = &[
     ModelEntry::counting::<naive_bayes::NaiveBayesConfig>(),
     ModelEntry::counting::<gaussian_discriminant::GaussianDiscriminantConfig>(),
     ModelEntry::counting::<gaussian_mixture::GaussianMixtureConfig>(),
+    ModelEntry::counting::<k_means::KMeansConfig>(),
+    ModelEntry::counting::<probabilistic_pca::ProbabilisticPcaConfig>(),
+    ModelEntry::counting::<pca::PcaConfig>(),
     ModelEntry::counting::<kernel_density::KernelDensityConfig>(),
     ModelEntry::generator::<autoencoder::Autoencoder>(),
     ModelEntry::generator::<variational_autoencoder::VariationalAutoencoder>(),
@@ -157,8 +167,10 @@ impl Reads {
     }
 }
 
-/// What a model of the examples themselves can be asked for; see [`sequence::Generative`].
+/// What a model of the examples themselves can be asked for; see [`sequence::Generative`], [`sequence::Predictor::groups`] and
+/// [`sequence::Predictor::directions`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a question of its own")]
 pub struct Offers {
     /// How likely an example is, or a lower bound of that.
     pub log_density: bool,
@@ -166,11 +178,16 @@ pub struct Offers {
     pub samples: bool,
     /// What is missing of an example, from the rest.
     pub completes: bool,
+    /// Which group an example belongs to, where a task has no classes.
+    pub groups: bool,
+    /// In which directions examples differ most.
+    pub directions: bool,
 }
 
 impl Offers {
     /// Nothing: it is no such model.
-    pub const NOTHING: Self = Self { log_density: false, samples: false, completes: false };
+    pub const NOTHING: Self =
+        Self { log_density: false, samples: false, completes: false, groups: false, directions: false };
 }
 
 /// Makes an unfitted model of settings, of how networks are trained, and of a size.

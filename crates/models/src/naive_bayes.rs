@@ -107,7 +107,7 @@ impl Counting for NaiveBayesConfig {
     const CITATION: &'static str = "Maron 1961; McCallum and Nigam 1998";
     const VERSION: u32 = 1;
     const READS: Reads = Reads::TrainingSet;
-    const OFFERS: Offers = Offers { log_density: true, samples: true, completes: true };
+    const OFFERS: Offers = Offers { log_density: true, samples: true, completes: true, ..Offers::NOTHING };
 
     fn learner(self) -> Result<Box<dyn Learner>, LearnError> {
         BagConfig { order: self.order, counts: self.counts }.check(NAME)?;

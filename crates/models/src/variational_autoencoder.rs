@@ -50,7 +50,7 @@ impl Generator for VariationalAutoencoder {
         "variational autoencoder: examples from a few normal numbers, by a bound of their likelihood";
     const CITATION: &'static str = "Kingma and Welling 2014; Burda, Grosse and Salakhutdinov 2016";
     const VERSION: u32 = 1;
-    const OFFERS: Offers = Offers { log_density: true, samples: true, completes: false };
+    const OFFERS: Offers = Offers { log_density: true, samples: true, ..Offers::NOTHING };
 
     fn check(&self) -> Result<(), String> {
         if self.latent == 0 || self.hidden == 0 {

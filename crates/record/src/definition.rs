@@ -220,7 +220,7 @@ pub struct Control {
     #[serde(default = "test", skip_serializing_if = "is_test")]
     pub split: String,
     /// Expected value under ignorance, for a negative control; a probability. What must be exceeded, for a control that says
-    /// `above`.
+    /// `above`, and what must not be reached, for one that says `below`.
     #[serde(default)]
     pub floor: f64,
 }
@@ -239,6 +239,8 @@ pub enum ControlKind {
     Positive,
     /// Its metric must lie above the floor on every seed.
     Above,
+    /// Its metric must lie below the floor on every seed.
+    Below,
 }
 
 /// How a claim is judged, written before the run.

@@ -34,6 +34,14 @@ pub fn is_description(metric: &str) -> bool {
         "overfitting-detected",
         "unknown-words",
         "unknown-words-of-source",
+        "groups",
+        "generative",
+        "exact-likelihood",
+        "draws",
+        "rand-index-of-truth",
+        "rand-index-at-random",
+        "angle-to-principal",
+        "angle-at-random",
     ]
     .contains(&metric)
         || [
@@ -53,7 +61,9 @@ pub fn is_description(metric: &str) -> bool {
 /// Whether more of a metric is better; of losses, errors and costs it is not.
 #[must_use]
 pub fn larger_is_better(metric: &str) -> bool {
-    is_accuracy(chosen_by(metric)) || is_solved(metric) || metric == "longest" || metric == "bleu"
+    is_accuracy(chosen_by(metric))
+        || is_solved(metric)
+        || ["longest", "bleu", "adjusted-rand-index"].contains(&metric)
 }
 
 #[cfg(test)]
@@ -68,5 +78,6 @@ mod tests {
         assert!(larger_is_better("accuracy-slope") && !larger_is_better("cross-entropy-slope"));
         assert!(is_description("slope") && is_description("unknown-words"));
         assert!(is_accuracy("accuracy-free-running") && larger_is_better("bleu") && !is_accuracy("bleu"));
+        assert!(larger_is_better("adjusted-rand-index") && is_description("rand-index-at-random"));
     }
 }

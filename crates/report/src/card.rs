@@ -339,6 +339,9 @@ fn controls(definition: &Definition, judged: &[ClaimVerdict]) -> Grid {
             ControlKind::Above => {
                 format!("have {} above {} on every seed", control.metric, number(control.floor))
             }
+            ControlKind::Below => {
+                format!("have {} below {} on every seed", control.metric, number(control.floor))
+            }
         };
         let places = control.at.iter().map(|(key, values)| {
             let values: Vec<String> = values.iter().map(record::plain).collect();

@@ -248,6 +248,29 @@ impl Scores<'_> {
             "overfitting-detected" => ("runs in which the loss shows overfitting", "1 is all"),
             "overfitting-detected-by-error" => ("runs in which the error shows overfitting", "1 is all"),
             "error-over-training-error" => ("test error over training error", "1 is none of it overfitted"),
+            "adjusted-rand-index" => (
+                "adjusted Rand index: agreement with the true groups",
+                "1 is the same, 0 is chance; more is better",
+            ),
+            "rand-index-of-truth" => {
+                ("adjusted Rand index of the true distribution, which knows where the groups are", "1 is all")
+            }
+            "rand-index-at-random" => {
+                ("adjusted Rand index of the same groups, dealt out at random", "0 is chance")
+            }
+            "groups" => ("groups that test examples were put into", "number"),
+            "generative" => ("tells the density of an example and draws new ones", "1 is yes"),
+            "exact-likelihood" => ("tells the density of an example", "1 is yes"),
+            "draws" => ("draws new examples", "1 is yes"),
+            "angle-to-truth" => {
+                ("largest angle to the subspace that examples were drawn from", "degrees; less is better")
+            }
+            "angle-to-principal" => {
+                ("largest angle to the principal directions of the training set", "degrees")
+            }
+            "angle-at-random" => {
+                ("largest angle of as many directions at random to the true ones", "degrees")
+            }
             other if is_description(other) => return description(other),
             other if larger_is_better(other) => (other, "more is better"),
             other => (other, "less is better"),

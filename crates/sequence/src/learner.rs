@@ -262,6 +262,17 @@ pub trait Predictor {
         None
     }
 
+    /// The group that each example of a batch is put into, by its number. `None` for a model that makes no groups.
+    fn groups(&self, _batch: &Batch) -> Option<Vec<u32>> {
+        None
+    }
+
+    /// Orthonormal directions in which examples differ most by the model, `[directions, width]`, row-major. `None` for a model
+    /// without such.
+    fn directions(&self) -> Option<Vec<f64>> {
+        None
+    }
+
     /// The model as a density over text, if it is one.
     fn density(&self) -> Option<&dyn Density> {
         None

@@ -18,5 +18,6 @@ pub use learner::{
 };
 pub use random::{Random, Stream};
 pub use task::{
-    Column, Dataset, Floor, InputKind, Interface, LossKind, Score, Spelled, Split, Task, TestSet, Writing,
+    Column, Dataset, Floor, Groups, InputKind, Interface, LossKind, Score, Spelled, Split, Task, TestSet,
+    Writing,
 };

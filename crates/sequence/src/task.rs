@@ -108,6 +108,15 @@ pub struct Writing {
     pub offset: u32,
 }
 
+/// The groups that examples were drawn from, by number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Groups {
+    /// Of each example its group.
+    pub drawn: Vec<u32>,
+    /// Of each example the group that is likeliest given its features, which is the best that anyone can say who sees no more.
+    pub likeliest: Vec<u32>,
+}
+
 /// One example with the symbols of its source and its target in words, the ends among them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Spelled {
@@ -189,6 +198,17 @@ pub trait Task: Send + Sync {
     /// The centres of the clusters that examples are drawn around, `[clusters, width]`, and the deviation around them, for tasks
     /// that know them.
     fn clusters(&self) -> Option<(Vec<f32>, f32)> {
+        None
+    }
+
+    /// The groups of the examples of the test set `test` under a seed, for tasks that draw from groups without showing them.
+    fn groups(&self, _seed: u64) -> Option<Groups> {
+        None
+    }
+
+    /// Orthonormal directions that span what examples have in common under a seed, `[directions, width]`, row-major, for tasks
+    /// that know them.
+    fn directions(&self, _seed: u64) -> Option<Vec<f64>> {
         None
     }
 

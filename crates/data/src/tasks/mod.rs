@@ -11,9 +11,11 @@ pub(crate) mod character_language_model;
 mod dependent_features;
 mod first_cue_recall;
 mod gaussian_classes;
+mod gaussian_clusters;
 mod gaussian_ring;
 mod hidden_states;
 mod indexed_recall;
+mod linear_factors;
 mod multi_query_recall;
 mod needle;
 mod noisy_sine;
@@ -63,6 +65,8 @@ pub static TASKS: &[TaskEntry] = &[
     dependent_features::ENTRY,
     gaussian_classes::ENTRY,
     gaussian_ring::ENTRY,
+    gaussian_clusters::ENTRY,
+    linear_factors::ENTRY,
     category_draws::ENTRY,
     noisy_sine::ENTRY,
     noisy_xor::ENTRY,

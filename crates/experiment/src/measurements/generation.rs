@@ -200,6 +200,45 @@ fn likelihoods(
     vec![maybe(TEST, LIKELIHOOD, exact), maybe(TEST, BOUND, bound), maybe(TEST, EXACT, Some(told))]
 }
 
+/// Examples that samples are compared with, where that is not what a measurement is about: comparing costs their square.
+const COMPARED_WITH: usize = 1000;
+
+/// What a model offers as one of the examples.
+pub(super) const OFFERED: [&str; 5] = ["generative", EXACT, "draws", LIKELIHOOD, COMPARED[1]];
+
+/// Whether a model tells the density of test examples and draws new ones, 1 or 0; whether each; and how good both are, where it does.
+pub(super) fn offered(predictor: &dyn Predictor, test: &[Batch], width: usize, seed: u64) -> Vec<Row> {
+    let none = Settings::new();
+    let real = flat(test);
+    let generative = predictor.generative();
+    let tell = |generative: &dyn Generative| -> Option<Vec<f64>> {
+        let told = test.iter().map(|batch| match generative.log_densities(batch) {
+            LogDensities::Exact(values) => Some(values),
+            LogDensities::LowerBound(_) | LogDensities::Unknown => None,
+        });
+        told.collect::<Option<Vec<_>>>().map(|values| values.concat())
+    };
+    let told = generative.and_then(tell);
+    let real = &real[..real.len().min(COMPARED_WITH * width)];
+    let draw = |generative: &dyn Generative| {
+        generative.sample(real.len() / width, &mut Random::new(seed, Stream::Sampling)).values
+    };
+    let drawn = generative.map(draw);
+    let yes = |holds: bool| Some(f64::from(u8::from(holds)));
+    let values = [
+        yes(told.is_some() && drawn.is_some()),
+        yes(told.is_some()),
+        yes(drawn.is_some()),
+        told.map(|logs| -logs.iter().sum::<f64>() / logs.len() as f64),
+        drawn.map(|drawn| two_sample_auc(real, &drawn, width)),
+    ];
+    let named = OFFERED.iter().zip(values).map(|(metric, value)| match value {
+        Some(value) => row(&none, TEST, metric, Outcome::Ok, value),
+        None => row(&none, TEST, metric, Outcome::NotAttempted, f64::NAN),
+    });
+    named.collect()
+}
+
 /// How likely the model finds each example, by its density or by what it is trained with in its place.
 fn likeliness(predictor: &dyn Predictor, generative: &dyn Generative, batches: &[Batch]) -> Vec<f64> {
     let of_batch = |batch: &Batch| match generative.log_densities(batch) {
@@ -210,7 +249,7 @@ fn likeliness(predictor: &dyn Predictor, generative: &dyn Generative, batches: &
 }
 
 /// All rows of batches, one after the other.
-fn flat(batches: &[Batch]) -> Vec<f32> {
+pub(super) fn flat(batches: &[Batch]) -> Vec<f32> {
     let values = batches.iter().flat_map(|batch| match &batch.inputs {
         Inputs::Features { values, .. } => values.as_slice(),
         Inputs::Tokens(_) => &[],

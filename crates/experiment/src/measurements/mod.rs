@@ -18,6 +18,7 @@ use crate::machine::Machine;
 use crate::settings::{complete, parse, resolve, table};
 
 mod bias_variance;
+mod clustering;
 mod cross_validation;
 mod decoding_cost;
 mod ensemble_variance;
@@ -44,6 +45,7 @@ mod slope;
 mod staircase;
 mod step_time;
 mod subset_selection;
+mod subspace;
 mod synthetic;
 mod train;
 mod trend;
@@ -75,6 +77,8 @@ pub static MEASUREMENTS: &[MeasurementEntry] = &[
     posterior::ENTRY,
     trend::ENTRY,
     generation::ENTRY,
+    clustering::ENTRY,
+    subspace::ENTRY,
     overfitting::ENTRY,
     validation_curve::ENTRY,
     cross_validation::ENTRY,

@@ -101,7 +101,9 @@ fn check_control(control: &Control, tasks: &[TaskCheck]) -> Result<(), String> {
     check_regimes(&control.at, task, "")?;
     match control.kind {
         ControlKind::Positive => check_metric(TEST, "solved", task),
-        ControlKind::Negative | ControlKind::Above => check_metric(&control.split, &control.metric, task),
+        ControlKind::Negative | ControlKind::Above | ControlKind::Below => {
+            check_metric(&control.split, &control.metric, task)
+        }
     }
 }
 
