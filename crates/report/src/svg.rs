@@ -388,7 +388,10 @@ impl DotChart {
                 }
             }
         }
-        drawing.line((frame.left, frame.top), (frame.left, frame.bottom), MUTED, 1.0, "3 3");
+        // It sets the places apart from those of seeds without one.
+        if !self.none.is_empty() {
+            drawing.line((frame.left, frame.top), (frame.left, frame.bottom), MUTED, 1.0, "3 3");
+        }
         drawing.finish(frame, self.watermark.as_deref())
     }
 }
