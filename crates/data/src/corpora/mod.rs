@@ -132,7 +132,7 @@ pub static CORPORA: &[CorpusEntry] = &[
         note: "28,224 pairs of 25,359 English and 26,043 Dutch sentences; many differ in a word, and Tom is in one of eight",
     },
     CorpusEntry {
-        name: "digits",
+        name: "handwritten-digits",
         file: "pixels/sklearn-digits.csv.gz",
         url: "https://raw.githubusercontent.com/scikit-learn/scikit-learn/5f920ef810b73e0f475a93450f11a791b4c0fc44/sklearn/datasets/data/digits.csv.gz",
         sha256: "09f66e6debdee2cd2b5ae59e0d6abbb73fc2b0e0185d2e1957e9ebb51e23aa22",

@@ -33,7 +33,7 @@ use crate::metrics::classification_scores;
 use crate::{Corpora, DataError, settings};
 
 const NAME: &str = "digits";
-const DEFAULT_CORPUS: &str = "digits";
+const DEFAULT_CORPUS: &str = "handwritten-digits";
 /// Pixels of an image.
 const PIXELS: usize = 64;
 /// The brightest level.
@@ -83,7 +83,7 @@ impl Reading {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 struct Config {
-    /// `digits`, or `file:PATH`.
+    /// `handwritten-digits`, or `file:PATH`.
     corpus: String,
     /// How much of an image is read at a step.
     reading: Reading,
