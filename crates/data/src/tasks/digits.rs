@@ -311,7 +311,7 @@ mod tests {
                         let last = (row + 1) * time - 1;
                         assert!(batch.loss_mask[last]);
                         let number = 16.0 * (image[0] + 16.0 * image[1]);
-                        assert_eq!(classes(&batch)[last], number as u32 % 10);
+                        assert_eq!(classes(&batch)[last] as f32, number % 10.0);
                     }
                 }
             }
