@@ -143,6 +143,21 @@ fn write_table(path: &Path) {
     std::fs::write(path, text).unwrap();
 }
 
+/// 120 images of 8 x 8 pixels, in which the digit is the row and column that are brightest.
+fn write_digits(path: &Path) {
+    let mut random = Random::new(9, Stream::Test);
+    let mut text = String::new();
+    for number in 0..120 {
+        let digit = number % 10;
+        for pixel in 0..64 {
+            let bright = pixel / 8 == digit % 5 || pixel % 8 == digit / 5;
+            write!(text, "{},", random.below(if bright { 17 } else { 5 })).unwrap();
+        }
+        writeln!(text, "{digit}").unwrap();
+    }
+    std::fs::write(path, text).unwrap();
+}
+
 /// A small cell; what corpora stand for lies in a folder.
 fn cell(model: &ModelEntry, given: Value, task: &TaskEntry, measurement: &str, folder: &Path) -> Cell {
     let component = |name: &str, version, settings: Value| Component {
@@ -155,12 +170,14 @@ fn cell(model: &ModelEntry, given: Value, task: &TaskEntry, measurement: &str, f
         "text-classification" => "texts.tsv",
         "tabular-classification" => "table.csv",
         "translation" => "pairs.tsv",
+        "digits" => "digits.csv",
         _ => "text.txt",
     };
     let source = format!("file:{}", folder.join(file).display());
     let of_task = match task.name {
         "character-language-model" => json!({"corpus": source, "time": 16}),
         "text-classification" | "tabular-classification" => json!({"corpus": source, "folds": 5}),
+        "digits" => json!({"corpus": source, "folds": 5, "reading": "rows"}),
         "translation" => json!({
             "corpus": source, "folds": 2, "test": [2, 4], "example-source": "a1 a1 a1 a1", "example-target": "b1 b1 b1 b1"
         }),
@@ -243,6 +260,7 @@ fn no_canary_moves_without_a_new_version() {
     write_texts(&folder.join("texts.tsv"));
     write_table(&folder.join("table.csv"));
     write_pairs(&folder.join("pairs.tsv"));
+    write_digits(&folder.join("digits.csv"));
     let mut cells = Vec::new();
     for task in TASKS {
         cells.extend(MODELS.iter().map(|model| cell(model, json!({}), task, "train", folder)));

@@ -4,9 +4,10 @@
 //! file is only ever used after its sha256 was checked.
 
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
+use flate2::read::GzDecoder;
 use sequence::{Random, Stream};
 use sha2::{Digest, Sha256};
 
@@ -130,6 +131,18 @@ pub static CORPORA: &[CorpusEntry] = &[
         split: "by groups of pairs that share a sentence of either language, into folds, one of them for test; a tenth of the rest for validation",
         note: "28,224 pairs of 25,359 English and 26,043 Dutch sentences; many differ in a word, and Tom is in one of eight",
     },
+    CorpusEntry {
+        name: "handwritten-digits",
+        file: "pixels/sklearn-digits.csv.gz",
+        url: "https://raw.githubusercontent.com/scikit-learn/scikit-learn/5f920ef810b73e0f475a93450f11a791b4c0fc44/sklearn/datasets/data/digits.csv.gz",
+        sha256: "09f66e6debdee2cd2b5ae59e0d6abbb73fc2b0e0185d2e1957e9ebb51e23aa22",
+        bytes: 57_523,
+        preparation: Preparation::Verbatim,
+        licence: "CC BY 4.0",
+        source: "Optical Recognition of Handwritten Digits of Alpaydin and Kaynak (1998), UCI data set 80, its test set as scikit-learn ships it",
+        split: FOLDS,
+        note: "1,797 images of 8 x 8 pixels with 17 levels, of ten digits, by 13 people; who wrote an image is not told, so that all may have written in every part",
+    },
 ];
 
 /// The registered corpus of that name.
@@ -203,13 +216,14 @@ impl Corpora {
         }
     }
 
-    /// The text of a corpus, prepared as its entry says.
+    /// The text of a corpus, decompressed if its file is named `.gz`, and prepared as its entry says.
     ///
     /// # Errors
-    /// As [`locate`](Self::locate), and when the file is not UTF-8.
+    /// As [`locate`](Self::locate), and when the file cannot be decompressed or is not UTF-8.
     pub fn read_text(&self, name: &str) -> Result<String, DataError> {
         let path = self.locate(name)?;
         let bytes = fs::read(&path).map_err(|source| cannot("read", &path, source))?;
+        let bytes = unpacked(bytes, &path)?;
         let text = String::from_utf8(bytes)
             .map_err(|error| DataError::NotUtf8 { path, offset: error.utf8_error().valid_up_to() })?;
         let preparation = match own_text(name) {
@@ -296,6 +310,18 @@ impl Corpora {
 /// The path of `file:PATH`.
 fn own_text(name: &str) -> Option<&Path> {
     name.strip_prefix("file:").map(Path::new)
+}
+
+/// What a file holds, which is compressed if it is named `.gz`.
+fn unpacked(bytes: Vec<u8>, path: &Path) -> Result<Vec<u8>, DataError> {
+    if path.extension().is_none_or(|extension| extension != "gz") {
+        return Ok(bytes);
+    }
+    let mut content = Vec::new();
+    GzDecoder::new(bytes.as_slice())
+        .read_to_end(&mut content)
+        .map_err(|source| cannot("decompress", path, source))?;
+    Ok(content)
 }
 
 fn prepare(text: String, preparation: Preparation) -> String {
@@ -405,6 +431,23 @@ mod tests {
         assert!(message.contains("my.txt") && message.contains("offset 3"), "{message}");
         put(&path, b"emma\n");
         assert_eq!(corpora.digest(&name).unwrap(), EMMA);
+    }
+
+    #[test]
+    fn a_compressed_text_is_read_as_what_it_holds() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("emma.txt.gz");
+        let name = format!("file:{}", path.display());
+        // By gzip 1.12: `printf 'emma\n' | gzip -n | xxd -p`.
+        let packed = [
+            0x1f, 0x8b, 0x08, 0, 0, 0, 0, 0, 0, 0x03, 0x4b, 0xcd, 0xcd, 0x4d, 0xe4, 0x02, 0, 0x75, 0xcb,
+            0x80, 0x82, 0x05, 0, 0, 0,
+        ];
+        put(&path, &packed);
+        assert_eq!(corpora(root.path()).read_text(&name).unwrap(), "emma\n");
+        put(&path, &packed[..12]);
+        let message = corpora(root.path()).read_text(&name).unwrap_err().to_string();
+        assert!(message.starts_with("cannot decompress") && message.contains("emma.txt.gz"), "{message}");
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod adding;
 mod category_draws;
 pub(crate) mod character_language_model;
 mod dependent_features;
+mod digits;
 mod first_cue_recall;
 mod gaussian_classes;
 mod gaussian_clusters;
@@ -25,6 +26,7 @@ mod running_parity;
 mod sequence_copying;
 mod shifted_copy;
 mod sparse_regression;
+mod t_maze;
 mod tabular_classification;
 mod text_classification;
 mod translation;
@@ -58,6 +60,7 @@ pub static TASKS: &[TaskEntry] = &[
     adding::ENTRY,
     shifted_copy::ENTRY,
     needle::ENTRY,
+    t_maze::ENTRY,
     sequence_copying::ENTRY,
     translation::ENTRY,
     character_language_model::ENTRY,
@@ -75,6 +78,7 @@ pub static TASKS: &[TaskEntry] = &[
     two_authors::ENTRY,
     random_labels::ENTRY,
     tabular_classification::ENTRY,
+    digits::ENTRY,
 ];
 
 /// The task of that name.
