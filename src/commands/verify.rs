@@ -93,8 +93,8 @@ pub(crate) fn run(arguments: &VerifyArguments) -> Result<Ending, Failure> {
         return Ok(Ending::Success);
     }
     output::note(format_args!(
-        "the table comes from {} with {} kernels, this is {} with {}: where these differ, sums round otherwise and training \
-         magnifies it; what has to agree then is the verdict, which `seqlab run {name}` gives",
+        "the table comes from {} with {} kernels, this is {} with {}: where these differ, sums round otherwise, training \
+         magnifies it, and tiles of attention hold other numbers of positions; what has to agree then is the verdict, which `seqlab run {name}` gives",
         provenance.processor,
         provenance.instruction_set,
         workspace.host.processor,

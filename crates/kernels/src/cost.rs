@@ -3,7 +3,8 @@
 //! A formula says what a model should cost; these say what it did cost, from the shapes that the operations met. Products
 //! are counted on the calling thread, which is where operations run: every matrix product of a linear map, a recurrent
 //! sequence or attention, forward and backward, and the forward pass of [`product`]. Tiles that are skipped count nothing,
-//! and those at the edge of a causal mask count in full.
+//! and those at the edge of a causal mask count in full; tiles are as wide as the processor's vectors, so that such a count is
+//! another by a percent or so on another kind of processor.
 //!
 //! Bytes are counted in a program whose allocator is a [`CountingAllocator`], and only within [`peak_bytes`]. Blocks of less than a
 //! page are not: they hold the bookkeeping of the tape, whose hash tables grow at random moments, and the sum must be the same
