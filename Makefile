@@ -24,6 +24,9 @@ help: ## List the targets
 experiment-%: ## Run an experiment (PROFILE=quick for a smoke test, ARGS="--jobs 1")
 	$(SEQLAB) run $* --profile $(PROFILE) --device $(DEVICE) $(ARGS)
 
+verify-%: ## Train some cells of a result again and compare (ARGS="--cells 20")
+	$(SEQLAB) verify $* $(ARGS)
+
 results: ## Run every experiment in full
 	@set -e; for definition in $(filter-out experiments/claims.toml,$(wildcard experiments/*.toml)); do \
 	  $(MAKE) --no-print-directory experiment-$$(basename $$definition .toml); \
