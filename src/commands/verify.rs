@@ -141,8 +141,9 @@ fn compute(
     }
 }
 
+/// Whether there is something to compare, and all of it is the same.
 fn is_same(comparison: &Comparison) -> bool {
-    comparison.identical == comparison.committed && comparison.added == 0
+    comparison.committed > 0 && comparison.identical == comparison.committed && comparison.added == 0
 }
 
 /// Such as `8 rows identical`, or which metrics differ by how much.

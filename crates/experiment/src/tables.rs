@@ -368,7 +368,9 @@ impl Comparison {
                 comparison.missing += 1;
                 continue;
             };
-            if spell(row.value) == spell(other.value) && row.outcome == other.outcome {
+            if spell(row.value) == spell(other.value)
+                && (row.outcome, row.count) == (other.outcome, other.count)
+            {
                 comparison.identical += 1;
                 continue;
             }
