@@ -6,6 +6,7 @@
 //! - [`layer_norm`]: layer normalisation.
 //! - [`linear`]: a linear map with its bias and, if wanted, the rectifier.
 //! - [`cross_entropy`]: the loss of a classifier, softmax included.
+//! - [`adam`]: one update of the optimiser.
 //! - [`rows`]: rows of a table by their numbers, as in an embedding.
 //! - [`scan`]: a linear recurrence in rounds.
 //! - [`cost`]: multiply-adds and bytes, counted while operations run.
@@ -15,6 +16,7 @@
 //! On the `flex` device the fused implementation runs; on every other device the same function is composed
 //! of ordinary burn operations, and the tests hold the two against each other.
 
+pub mod adam;
 pub mod additive_scores;
 pub mod attention;
 pub mod cost;

@@ -2,8 +2,11 @@
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::decay::WeightDecayConfig;
-use burn::optim::{AdamConfig, AdamWConfig, GradientsParams, ModuleOptimizer, SgdConfig};
-use burn::tensor::Tensor;
+use burn::optim::{
+    AdamConfig, AdaptiveMomentumState, GradientsParams, LearningRate, ModuleOptimizer, Optimizer, SgdConfig,
+};
+use burn::tensor::{Device, Tensor};
+use kernels::adam::{AdamUpdate, adam};
 
 use crate::{Optimiser, TrainingConfig};
 
@@ -19,7 +22,43 @@ pub(crate) fn optimiser(config: &TrainingConfig) -> ModuleOptimizer {
         Optimiser::Sgd => {
             SgdConfig::new().with_weight_decay((decay > 0.0).then(|| WeightDecayConfig::new(decay))).init()
         }
-        Optimiser::AdamW => AdamWConfig::new().with_epsilon(1e-8).with_weight_decay(decay).init(),
+        Optimiser::AdamW => ModuleOptimizer::from(AdamW { decay }),
+    }
+}
+
+/// burn's `AdamW`, to the last bit, with each parameter's update in one operation.
+#[derive(Clone)]
+struct AdamW {
+    decay: f32,
+}
+
+impl Optimizer for AdamW {
+    type State<const D: usize> = AdaptiveMomentumState<D>;
+
+    fn step<const D: usize>(
+        &self,
+        rate: LearningRate,
+        parameter: Tensor<D>,
+        gradient: Tensor<D>,
+        state: Option<Self::State<D>>,
+    ) -> (Tensor<D>, Option<Self::State<D>>) {
+        let state = state
+            .unwrap_or_else(|| AdaptiveMomentumState::new(0, gradient.zeros_like(), gradient.zeros_like()));
+        let time = state.time + 1;
+        #[expect(
+            clippy::cast_possible_wrap,
+            clippy::cast_possible_truncation,
+            reason = "updates are far fewer"
+        )]
+        let update =
+            AdamUpdate { rate, decay: self.decay, betas: [0.9, 0.999], epsilon: 1e-8, time: time as i32 };
+        let (parameter, [first, second]) =
+            adam(parameter, gradient, [state.moment_1, state.moment_2], update);
+        (parameter, Some(AdaptiveMomentumState::new(time, first, second)))
+    }
+
+    fn to_device<const D: usize>(state: Self::State<D>, device: &Device) -> Self::State<D> {
+        state.to_device(device)
     }
 }
 
@@ -64,7 +103,7 @@ impl ModuleVisitor for Scale<'_> {
 #[cfg(test)]
 mod tests {
     use burn::module::Param;
-    use burn::tensor::Device;
+    use burn::optim::AdamWConfig;
 
     use super::*;
 
@@ -105,6 +144,29 @@ mod tests {
         assert_eq!(norm, 5.0);
         assert!((first[0] - 0.6).abs() < 1e-7 && (second[1] + 0.8).abs() < 1e-7, "{first:?} {second:?}");
         assert_eq!(clipped(5.0), (5.0, vec![3.0, 0.0], vec![0.0, -4.0]));
+    }
+
+    #[test]
+    fn adam_takes_the_steps_of_burns_own() {
+        for decay in [0.0, 0.1] {
+            let config = TrainingConfig {
+                optimiser: Optimiser::AdamW,
+                weight_decay: decay,
+                ..TrainingConfig::default()
+            };
+            #[expect(clippy::cast_possible_truncation, reason = "as in `optimiser`")]
+            let theirs = AdamWConfig::new().with_epsilon(1e-8).with_weight_decay(decay as f32).init();
+            let [ours, theirs] = [optimiser(&config), theirs].map(|mut optimiser| {
+                let mut module = vectors([1.0, -0.3], [2.0, 1e-4]);
+                for step in 1..=20_u8 {
+                    let slope = (f32::from(step) * 0.7).sin();
+                    let gradients = gradients(&module, [slope, 1e-5 * slope], [-0.2, slope * slope]);
+                    module = optimiser.step(0.01, module, gradients);
+                }
+                [values(module.first.val()), values(module.second.val())].concat()
+            });
+            assert_eq!(ours, theirs);
+        }
     }
 
     #[test]
