@@ -181,16 +181,18 @@ fn measured(
     let occlusion =
         Explanation { name: OCCLUSION, relevance: occlusion(predictor, batch, grounds.neutral, &classes) };
     let own = predictor.explanations(batch, &classes);
-    let native = own.first().map(|first| Explanation { name: NATIVE, relevance: first.relevance.clone() });
     let drawn: Vec<usize> = batch.lengths.iter().map(|&length| random.index(length - 1)).collect();
     let mut found = BTreeMap::from([(AT_RANDOM.to_owned(), mean_area(batch, &occlusion.relevance, &drawn))]);
-    for explanation in native.iter().chain([&occlusion]).chain(&own) {
-        let Explanation { name, relevance } = explanation;
-        found.insert(format!("auroc-{name}"), mean_area(batch, relevance, &grounds.causes));
+    for (place, Explanation { name, relevance }) in own.iter().chain([&occlusion]).enumerate() {
+        let area = mean_area(batch, relevance, &grounds.causes);
         let above = share_above(batch, relevance, &grounds.bystanders, &grounds.causes);
-        found.insert(format!("bystander-above-{name}"), above);
         let left = deletion(predictor, batch, grounds.neutral, &classes, relevance, random);
-        found.insert(format!("deletion-{name}"), left);
+        let native = (place == 0 && !own.is_empty()).then_some(NATIVE);
+        for name in native.into_iter().chain([*name]) {
+            found.insert(format!("auroc-{name}"), area);
+            found.insert(format!("bystander-above-{name}"), above);
+            found.insert(format!("deletion-{name}"), left);
+        }
     }
     let nothing = vec![0.0; batch.size * batch.time];
     let left = deletion(predictor, batch, grounds.neutral, &classes, &nothing, random);
