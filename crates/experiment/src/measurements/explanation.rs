@@ -384,7 +384,7 @@ mod tests {
             inputs: Inputs::Tokens(vec![0, 2, 1, 0, 1, 0, 2, 0]),
             source: None,
             targets: Targets::Classes(vec![0; 8]),
-            loss_mask: vec![false, false, false, true].repeat(2),
+            loss_mask: [false, false, false, true].repeat(2),
             lengths: vec![4, 4],
         }
     }
