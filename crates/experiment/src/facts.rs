@@ -17,6 +17,8 @@ pub struct Facts {
     pub solvable: bool,
     /// Whether one position of each sequence decides its answer.
     pub decisive: bool,
+    /// Whether the task knows what decides each answer and what only goes along with it.
+    pub grounds: bool,
     /// Names of the metrics of what a model writes by itself; none for a task without a target to write.
     pub written_metrics: Vec<&'static str>,
     /// Whether the task knows the groups that its examples come from.
@@ -67,6 +69,7 @@ impl Facts {
             larger_is_better: task.larger_is_better(),
             solvable: task.solved_at().is_some(),
             decisive: task.decisive_positions(&training).is_some(),
+            grounds: task.grounds(&training).is_some(),
             written_metrics: task.written_scores(first, &nothing).iter().map(|score| score.metric).collect(),
             groups: task.groups(seed).is_some(),
             directions: task.directions(seed).is_some(),

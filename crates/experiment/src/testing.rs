@@ -207,6 +207,7 @@ pub(crate) fn facts() -> Facts {
         larger_is_better: true,
         solvable: true,
         decisive: false,
+        grounds: false,
         written_metrics: Vec::new(),
         groups: false,
         directions: false,

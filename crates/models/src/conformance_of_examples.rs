@@ -263,6 +263,45 @@ fn classes_have_probabilities_that_sum_to_one() {
     }
 }
 
+/// The log-odds of the second class of each example.
+fn log_odds(predictor: &dyn sequence::Predictor, batch: &Batch) -> Vec<f64> {
+    let answers = predictor.predict(batch);
+    let last = (0..batch.size).map(|row| answers.at(row * batch.time + batch.time - 1));
+    last.map(|answer| f64::from(answer[1]) - f64::from(answer[0])).collect()
+}
+
+#[test]
+fn what_positions_say_and_nothing_else_tells_answers_of_weighted_sums_apart() {
+    let mut sums = 0;
+    for (entry, kind) in pairs().into_iter().filter(|(_, kind)| *kind == Kind::Symbols) {
+        let task = Small::of(kind);
+        let predictor = fit(entry, &task, 3).unwrap().predictor;
+        let batch = &task.validation(3)[0];
+        let explanations = predictor.explanations(batch, &vec![1; batch.size]);
+        let against = predictor.explanations(batch, &vec![0; batch.size]);
+        for (explanation, against) in explanations.iter().zip(&against) {
+            assert_eq!(explanation.relevance.len(), batch.size * batch.time, "{}", entry.name);
+            for (one, other) in explanation.relevance.iter().zip(&against.relevance) {
+                assert!((one + other).abs() < 1e-9, "{}: two classes share what is said", entry.name);
+            }
+            if explanation.name == "gradient-times-input" {
+                // The intercept or prior is left, which is the same for all.
+                let told = explanation.relevance.chunks(batch.time).map(|row| row.iter().sum::<f64>());
+                let rest: Vec<f64> = log_odds(predictor.as_ref(), batch)
+                    .iter()
+                    .zip(told)
+                    .map(|(odds, told)| odds - told)
+                    .collect();
+                let spread = rest.iter().map(|value| (value - rest[0]).abs()).fold(0.0, f64::max);
+                // Predictions are single precision.
+                assert!(spread < 1e-4, "{}: {spread}", entry.name);
+                sums += 1;
+            }
+        }
+    }
+    assert!(sums >= 2, "naive Bayes and logistic regression are weighted sums");
+}
+
 /// Two classes of rows, of which the class of 20 is told.
 struct Untold(Small);
 

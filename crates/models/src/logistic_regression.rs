@@ -18,7 +18,9 @@
 //! Symbols become bags of n-grams. Of features, real numbers are standardised and categories become one indicator each. A weighted
 //! sum needs every value: `missing` says what stands for those that are not there.
 
-use sequence::{Batch, Dataset, Fit, LearnError, Learner, LossKind, Predictions, Predictor, Run};
+use sequence::{
+    Batch, Dataset, Explanation, Fit, LearnError, Learner, LossKind, Predictions, Predictor, Run,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::architecture::NOTHING_TO_ANSWER;
@@ -26,7 +28,7 @@ use crate::design::{Features, Missing};
 use crate::examples::{ExampleInputs, Examples, Rows, Unlabelled, check_prior, log_normalised, predictions};
 use crate::floors::{fit_without_updates, validation_bytes};
 use crate::minimise::minimise;
-use crate::n_gram_bag::{BagConfig, SparseRows};
+use crate::n_gram_bag::{BagConfig, GRADIENT_TIMES_INPUT, SparseRows};
 use crate::{Counting, Reads};
 
 const NAME: &str = "logistic-regression";
@@ -396,6 +398,19 @@ impl Predictor for Fitted {
         let rows = self.features.rows(batch);
         let mut answers = self.log_probabilities(&rows).into_iter();
         predictions(batch, self.classes, |_| answers.next().unwrap_or_default())
+    }
+
+    /// Weight times value, which with the intercept is, of two classes, the log-odds.
+    fn explanations(&self, batch: &Batch, classes: &[u32]) -> Vec<Explanation> {
+        let Features::Bag(bag) = &self.features else { return Vec::new() };
+        let outputs = outputs(self.classes);
+        let weight = |feature: usize, class: usize| match (self.classes, class) {
+            (2, 0) => 0.0,
+            (2, _) => self.weights[feature],
+            _ => self.weights[feature * outputs + class],
+        };
+        let relevance = bag.relevance_for(batch, classes, self.classes, weight);
+        vec![Explanation { name: GRADIENT_TIMES_INPUT, relevance }]
     }
 
     fn body_parameters(&self) -> usize {

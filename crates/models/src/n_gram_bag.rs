@@ -3,11 +3,18 @@
 //! The n-grams are those of the training set, numbered as they were met; others are passed over. With `counts` a value is how
 //! often the n-gram occurs, without it 1 (Wang and Manning 2012 found presence to be better than counts for sentences).
 
+use std::ops::Range;
+
 use hashbrown::HashMap;
-use sequence::LearnError;
+use sequence::{Batch, LearnError};
+
+use crate::examples::symbols;
 
 /// Longest n-gram of a bag.
 const MAXIMUM_ORDER: usize = 4;
+
+/// What weight times value is where a score is a weighted sum: an explanation that networks have, too.
+pub(crate) const GRADIENT_TIMES_INPUT: &str = "gradient-times-input";
 
 /// How symbols become features.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,6 +153,60 @@ impl NGramBag {
         rows
     }
 
+    /// The n-grams of a sequence that have been seen: the number of each, and which positions it takes.
+    fn occurrences(&self, sequence: &[u32]) -> Vec<(u32, Range<usize>)> {
+        let mut found = Vec::new();
+        for start in 0..sequence.len() {
+            let mut preceding = 0;
+            for (place, &symbol) in sequence.iter().enumerate().skip(start).take(self.config.order) {
+                let Some(&number) = self.numbers.get(&(preceding, symbol)) else { break };
+                found.push((number, start..place + 1));
+                preceding = number + 1;
+            }
+        }
+        found
+    }
+
+    /// What each position of a sequence adds to a sum over features of weight times value, `weight(feature)` being asked for: a
+    /// feature's share is divided evenly among the places where it occurs, and among the positions of each.
+    pub(crate) fn relevance(&self, sequence: &[u32], weight: impl Fn(usize) -> f64) -> Vec<f64> {
+        let occurrences = self.occurrences(sequence);
+        let mut times: HashMap<u32, usize> = HashMap::new();
+        for (number, _) in &occurrences {
+            *times.entry(*number).or_default() += 1;
+        }
+        let mut relevance = vec![0.0; sequence.len()];
+        for (number, positions) in occurrences {
+            let places = if self.config.counts { 1 } else { times[&number] };
+            let share = weight(number as usize) / (places * positions.len()) as f64;
+            relevance[positions].iter_mut().for_each(|sum| *sum += share);
+        }
+        relevance
+    }
+
+    /// How much each position of a batch of sequences speaks for one class of each, `[size, time]`, in a model that adds `weight(feature,
+    /// class)` for each feature to the score of a class: for the class, against the mean of the others.
+    pub(crate) fn relevance_for(
+        &self,
+        batch: &Batch,
+        classes: &[u32],
+        outcomes: usize,
+        weight: impl Fn(usize, usize) -> f64,
+    ) -> Vec<f64> {
+        let mut all = Vec::with_capacity(batch.size * batch.time);
+        for (sequence, &class) in symbols(batch).iter().zip(classes) {
+            let for_class = |feature: usize| {
+                let own = weight(feature, class as usize);
+                let sum: f64 = (0..outcomes).map(|other| weight(feature, other)).sum();
+                own - (sum - own) / (outcomes.max(2) - 1) as f64
+            };
+            let mut relevance = self.relevance(sequence, for_class);
+            relevance.resize(batch.time, 0.0);
+            all.extend(relevance);
+        }
+        all
+    }
+
     /// Number of different n-grams.
     pub(crate) fn len(&self) -> usize {
         self.numbers.len()
@@ -172,6 +233,26 @@ mod tests {
         let others = bag.rows(&[vec![8, 9, 7, 8], vec![]]);
         assert_eq!(row(&others, 0), [(0, 1.0), (1, 1.0), (2, 2.0)]);
         assert_eq!(row(&others, 1), []);
+    }
+
+    #[test]
+    fn relevance_is_shared_out_and_none_is_lost() {
+        let sequences = [vec![7, 8, 7, 8], vec![8, 8]];
+        // 7, 7 8, 8, 8 7, 8 8 weigh 1, 10, 100, 1000 and 10,000.
+        let weight = |feature: usize| 10_f64.powi(i32::try_from(feature).unwrap());
+        let (bag, _) = NGramBag::fit(BagConfig { order: 2, counts: false }, &sequences);
+        // By hand: 7 has half of 1 at each of its places, and so on; 7 8 stands twice, and takes two positions each time.
+        let by_hand = [0.5 + 2.5, 50.0 + 2.5 + 500.0, 0.5 + 500.0 + 2.5, 50.0 + 2.5];
+        assert_eq!(bag.relevance(&sequences[0], weight), by_hand);
+        for counts in [false, true] {
+            let (bag, rows) = NGramBag::fit(BagConfig { order: 2, counts }, &sequences);
+            for (index, sequence) in sequences.iter().enumerate() {
+                let sum: f64 = rows.row(index).map(|(feature, value)| value * weight(feature)).sum();
+                assert_eq!(bag.relevance(sequence, weight).iter().sum::<f64>(), sum);
+            }
+        }
+        // What has not been seen says nothing.
+        assert_eq!(bag.relevance(&[9, 7], weight), [0.0, 1.0]);
     }
 
     #[test]

@@ -28,8 +28,8 @@
 //! the log-posterior, in which each of these examples has its weight.
 
 use sequence::{
-    Batch, Column, Dataset, Fit, Generative, LearnError, Learner, LogDensities, Predictions, Predictor,
-    Random, Run, Samples, Targets,
+    Batch, Column, Dataset, Explanation, Fit, Generative, LearnError, Learner, LogDensities, Predictions,
+    Predictor, Random, Run, Samples, Targets,
 };
 use serde::{Deserialize, Serialize};
 
@@ -38,7 +38,7 @@ use crate::examples::{
     log_normalised, log_sum, predictions, sampled, symbols, values,
 };
 use crate::floors::{fit_without_updates, validation_bytes};
-use crate::n_gram_bag::{BagConfig, NGramBag, SparseRows};
+use crate::n_gram_bag::{BagConfig, GRADIENT_TIMES_INPUT, NGramBag, SparseRows};
 use crate::{Counting, Offers, Reads};
 
 const NAME: &str = "naive-bayes";
@@ -505,6 +505,14 @@ impl Predictor for Counted {
         let inputs = ExampleInputs::Rows(Rows { width: columns.len(), values: values(batch) });
         let of_class = |(joints, &class): (Vec<f64>, &u32)| joints[class as usize];
         Some(self.log_joints(&inputs).into_iter().zip(classes).map(of_class).collect())
+    }
+
+    /// The log-likelihood ratio of each n-gram, which with the prior is, of two classes and drawn n-grams, the log-odds.
+    fn explanations(&self, batch: &Batch, classes: &[u32]) -> Vec<Explanation> {
+        let Likelihood::Bag { bag, weights } = &self.likelihood else { return Vec::new() };
+        let weight = |feature: usize, class: usize| weights.weights[feature * self.classes + class];
+        let relevance = bag.relevance_for(batch, classes, self.classes, weight);
+        vec![Explanation { name: GRADIENT_TIMES_INPUT, relevance }]
     }
 
     fn body_parameters(&self) -> usize {

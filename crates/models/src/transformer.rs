@@ -26,7 +26,7 @@ use kernels::layer_norm::{layer_norm, rms_norm};
 use kernels::linear::Activation;
 use sequence::Interface;
 use serde::{Deserialize, Serialize};
-use training::{Body, BodyContext, Initialiser, LAYER_NORM_EPSILON, Memory, mapped};
+use training::{Body, BodyContext, Initialiser, LAYER_NORM_EPSILON, Memory, Rewrite, mapped};
 
 use crate::Architecture;
 use crate::architecture::nearest_widths;
@@ -240,26 +240,27 @@ pub(crate) struct Block {
 
 impl Body for TransformerBody {
     fn forward(&self, inputs: Tensor<3>, context: &BodyContext) -> Tensor<3> {
-        let hidden = apply(self.input.as_ref(), inputs); // [batch, time, d]
-        let mut hidden = context.dropout(self.positions_added(hidden, 0));
-        let [_, time, _] = hidden.dims();
-        // A causal mask already hides the padding, which comes last, from every real position.
-        let padded = !self.settings.causal && context.lengths.iter().any(|&length| length < time);
-        let options = self.settings.options(padded.then(|| context.lengths.to_vec()));
-        for block in &self.blocks {
-            hidden = self.sub_layer(hidden, block.attention_norm.as_ref(), |inputs| {
-                let packed = mapped(&block.query_key_value, inputs, Activation::None);
-                let attended = block.weigh(packed, &self.settings, &options);
-                context.dropout(mapped(&block.attention_output, attended, Activation::None))
-            });
-            hidden = self.sub_layer(hidden, block.feed_forward_norm.as_ref(), |inputs| {
-                context.dropout(block.feed_forward(inputs))
-            });
-        }
-        if let Some(norm) = &self.final_norm {
-            hidden = normalised(norm, hidden);
-        }
-        apply(self.output.as_ref(), hidden)
+        self.forward_weighing(inputs, context, &mut |block, packed, options| {
+            block.weigh(packed, &self.settings, options)
+        })
+    }
+
+    /// Of linear attention, which has no weights, nothing.
+    fn forward_attending(
+        &self,
+        inputs: Tensor<3>,
+        context: &BodyContext,
+        rewrite: &mut Rewrite,
+    ) -> Option<Tensor<3>> {
+        let settings = &self.settings;
+        let weighted = settings.attention != AttentionKind::Linear;
+        weighted.then(|| {
+            self.forward_weighing(inputs, context, &mut |block, packed, options| {
+                let [query, key, value] = split_heads(&packed, settings.heads);
+                let (_, weights) = block.weights_of(query, key, value.clone(), options);
+                merge_heads(rewrite(weights).matmul(value))
+            })
+        })
     }
 
     fn parameters(&self) -> usize {
@@ -307,6 +308,35 @@ impl Body for TransformerBody {
 }
 
 impl TransformerBody {
+    /// The forward pass, in which `weigh` leads from queries, keys and values beside each other, `[batch, time, 3 d]`, to `[batch, time, d]`.
+    fn forward_weighing(
+        &self,
+        inputs: Tensor<3>,
+        context: &BodyContext,
+        weigh: &mut dyn FnMut(&Block, Tensor<3>, &AttentionOptions) -> Tensor<3>,
+    ) -> Tensor<3> {
+        let hidden = apply(self.input.as_ref(), inputs); // [batch, time, d]
+        let mut hidden = context.dropout(self.positions_added(hidden, 0));
+        let [_, time, _] = hidden.dims();
+        // A causal mask already hides the padding, which comes last, from every real position.
+        let padded = !self.settings.causal && context.lengths.iter().any(|&length| length < time);
+        let options = self.settings.options(padded.then(|| context.lengths.to_vec()));
+        for block in &self.blocks {
+            hidden = self.sub_layer(hidden, block.attention_norm.as_ref(), |inputs| {
+                let packed = mapped(&block.query_key_value, inputs, Activation::None);
+                let attended = weigh(block, packed, &options);
+                context.dropout(mapped(&block.attention_output, attended, Activation::None))
+            });
+            hidden = self.sub_layer(hidden, block.feed_forward_norm.as_ref(), |inputs| {
+                context.dropout(block.feed_forward(inputs))
+            });
+        }
+        if let Some(norm) = &self.final_norm {
+            hidden = normalised(norm, hidden);
+        }
+        apply(self.output.as_ref(), hidden)
+    }
+
     /// A sub-layer between its norm and its residual sum, as the settings place them.
     fn sub_layer(
         &self,
@@ -415,11 +445,24 @@ impl Block {
             return self_attention(packed, settings.heads, options);
         }
         let [query, key, value] = split_heads(&packed, settings.heads);
-        merge_heads(match (settings.attention, &self.direction) {
-            (AttentionKind::Linear, _) => linear_attention(query, key, value, options),
-            (_, Some(direction)) => additive_attention(&query, &key, value, &direction.val(), options).0,
-            _ => attention_with_weights(query, key, value, options).0,
+        merge_heads(match settings.attention {
+            AttentionKind::Linear => linear_attention(query, key, value, options),
+            _ => self.weights_of(query, key, value, options).0,
         })
+    }
+
+    /// What attention makes of queries, keys and values, `[batch, heads, time, d / heads]`, and its weights.
+    fn weights_of(
+        &self,
+        query: Tensor<4>,
+        key: Tensor<4>,
+        value: Tensor<4>,
+        options: &AttentionOptions,
+    ) -> (Tensor<4>, Tensor<4>) {
+        match &self.direction {
+            Some(direction) => additive_attention(&query, &key, value, &direction.val(), options),
+            None => attention_with_weights(query, key, value, options),
+        }
     }
 
     /// A block of inner width `d`, with the norms that `norm` gives.
@@ -518,6 +561,45 @@ mod tests {
             assert!(inner_width.is_none_or(|inner_width| size.inner_width == inner_width), "{size:?}");
             assert!(size.inner_width.is_multiple_of(size.heads));
         }
+    }
+
+    #[test]
+    fn attention_whose_weights_are_kept_gives_the_same_states() {
+        let interface = Interface {
+            inputs: sequence::InputKind::Features { width: 1 },
+            outputs: 1,
+            loss: sequence::LossKind::MeanSquaredError,
+            maximum_time: 5,
+        };
+        let device = burn::tensor::Device::flex();
+        let wave: Vec<f32> = (0..2 * 5 * 8).map(|place| (place as f32).sin()).collect();
+        let inputs = Tensor::<3>::from_data(burn::tensor::TensorData::new(wave, [2, 5, 8]), &device);
+        let context = BodyContext::evaluation(&[5, 5]);
+        let numbers = |states: Tensor<3>| -> Vec<f32> { states.into_data().try_into_vec().unwrap() };
+        for attention in [AttentionKind::Tiled, AttentionKind::Explicit, AttentionKind::Additive] {
+            let settings = Transformer { inner_width: 8, attention, ..Transformer::default() };
+            let body = settings.init(8, &interface, &mut Initialiser::new(1, &device));
+            let forward = numbers(body.forward(inputs.clone(), &context));
+            let mut layers = 0;
+            let mut count = |weights: Tensor<4>| {
+                layers += 1;
+                assert_eq!(weights.dims(), [2, 2, 5, 5]);
+                weights
+            };
+            let attending = body.forward_attending(inputs.clone(), &context, &mut count).unwrap();
+            for (ours, theirs) in numbers(attending).iter().zip(&forward) {
+                assert!((ours - theirs).abs() < 1e-5, "{attention:?}: {ours} {theirs}");
+            }
+            assert_eq!(layers, 2);
+            // Weights that are used are those that come back.
+            let mut nothing = |weights: Tensor<4>| weights.zeros_like();
+            let without = body.forward_attending(inputs.clone(), &context, &mut nothing).unwrap();
+            assert_ne!(numbers(without), forward);
+        }
+        let linear =
+            Transformer { inner_width: 8, attention: AttentionKind::Linear, ..Transformer::default() };
+        let body = linear.init(8, &interface, &mut Initialiser::new(1, &device));
+        assert!(body.forward_attending(inputs, &context, &mut |weights| weights).is_none());
     }
 
     #[test]

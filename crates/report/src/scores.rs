@@ -214,6 +214,37 @@ impl Scores<'_> {
             "auroc-at-random" => {
                 ("a position at random ranked by its gradient", "area under the ROC curve; 0.5 is chance")
             }
+            "auroc-native" => {
+                ("the cause ranked by the model's own explanation", "area under the ROC curve; 0.5 is chance")
+            }
+            "auroc-occlusion" => (
+                "the cause ranked by what each position's absence takes away",
+                "area under the ROC curve; 0.5 is chance",
+            ),
+            "auroc-gradient-times-input" => (
+                "the cause ranked by gradient times input, or weight times value",
+                "area under the ROC curve; 0.5 is chance",
+            ),
+            "auroc-attention" => ("the cause ranked by attention", "area under the ROC curve; 0.5 is chance"),
+            "auroc-attention-rollout" => {
+                ("the cause ranked by attention rollout", "area under the ROC curve; 0.5 is chance")
+            }
+            "auroc-path" => {
+                ("the cause ranked by the path in the tree", "area under the ROC curve; 0.5 is chance")
+            }
+            "bystander-above-native" => (
+                "sequences in which the model's own explanation ranks the bystander above the cause",
+                "share; less is better",
+            ),
+            "deletion-native" => (
+                "probability left while positions are deleted by the model's own explanation",
+                "less is better",
+            ),
+            "deletion-random" => ("probability left while positions are deleted in random order", "mean"),
+            "permuted-attention" => (
+                "change of the answer where the last position's attention is permuted",
+                "total variation; 0 is none",
+            ),
             "token-cosine" => ("how alike positions are", "mean cosine; 1 is the same"),
             "multiply-adds" => ("multiply-adds of the matrix products", "less is better"),
             "mixing-multiply-adds" => {

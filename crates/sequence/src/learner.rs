@@ -1,6 +1,6 @@
 //! How a task is answered: an unfitted learner, the run that limits it, the predictor it returns.
 
-use crate::{Batch, Dataset, Generative, Predictions};
+use crate::{Batch, Dataset, Generative, Predictions, Random};
 
 /// Why a learner could not be fitted at all. Divergence is not an error but an [`Outcome`].
 #[derive(Debug, thiserror::Error)]
@@ -186,6 +186,15 @@ pub struct Stepwise {
     pub largest_difference: f64,
 }
 
+/// How much each position of a batch speaks for an answer, by one way to tell.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Explanation {
+    /// The way, such as `gradient-times-input`.
+    pub name: &'static str,
+    /// The more, the more a position speaks for the answer: `[size, time]`.
+    pub relevance: Vec<f64>,
+}
+
 /// A fitted model.
 pub trait Predictor {
     /// Outputs for a batch, padding included.
@@ -236,6 +245,18 @@ pub trait Predictor {
     /// of one position summing to 1 over the source; of several heads the mean, of several layers the last. `None` for a model
     /// without such attention.
     fn alignment(&self, _batch: &Batch) -> Option<Vec<f32>> {
+        None
+    }
+
+    /// How much each position speaks for one class of each sequence, `classes` `[size]`, at its supervised position, which must be one: every way to
+    /// tell that the model has by itself, the one usual for it first. None of them for a model that has no such way.
+    fn explanations(&self, _batch: &Batch, _classes: &[u32]) -> Vec<Explanation> {
+        Vec::new()
+    }
+
+    /// Outputs for a batch where the weights by which the last position of each sequence attends to all up to itself are put in random
+    /// order, in each layer and head by itself. `None` for a model without attention to its own positions.
+    fn predict_permuted(&self, _batch: &Batch, _random: &mut Random) -> Option<Predictions> {
         None
     }
 

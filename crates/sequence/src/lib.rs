@@ -13,11 +13,11 @@ mod task;
 pub use batch::{Batch, Inputs, Predictions, Targets};
 pub use generative::{Generative, LogDensities, Samples};
 pub use learner::{
-    Budget, CurvePoint, Density, Fit, LearnError, Learner, Observer, Outcome, Pass, PassCost, PositionCost,
-    Predictor, Run, Stepwise, StopRule, Stopwatch,
+    Budget, CurvePoint, Density, Explanation, Fit, LearnError, Learner, Observer, Outcome, Pass, PassCost,
+    PositionCost, Predictor, Run, Stepwise, StopRule, Stopwatch,
 };
 pub use random::{Random, Stream};
 pub use task::{
-    Column, Dataset, Floor, Groups, InputKind, Interface, LossKind, Score, Spelled, Split, Task, TestSet,
-    Writing,
+    Column, Dataset, Floor, Grounds, Groups, InputKind, Interface, LossKind, Score, Spelled, Split, Task,
+    TestSet, Writing,
 };

@@ -117,6 +117,17 @@ pub struct Groups {
     pub likeliest: Vec<u32>,
 }
 
+/// What decides the answers of a batch, and what only goes along with them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grounds {
+    /// Of each sequence the one position whose input decides its answer.
+    pub causes: Vec<usize>,
+    /// Of each sequence a position whose input often agrees with the answer and decides nothing.
+    pub bystanders: Vec<usize>,
+    /// A symbol that says nothing, to put in the place of another.
+    pub neutral: u32,
+}
+
 /// One example with the symbols of its source and its target in words, the ends among them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Spelled {
@@ -171,6 +182,11 @@ pub trait Task: Send + Sync {
 
     /// The one position of each sequence whose input decides its answer, for tasks that have one.
     fn decisive_positions(&self, _batch: &Batch) -> Option<Vec<usize>> {
+        None
+    }
+
+    /// What decides each answer and what only goes along with it, for tasks over symbols that know both.
+    fn grounds(&self, _batch: &Batch) -> Option<Grounds> {
         None
     }
 

@@ -10,6 +10,7 @@
 mod config;
 mod cost;
 mod devices;
+mod explanation;
 mod fit;
 mod initialiser;
 mod libtorch;
@@ -25,6 +26,7 @@ mod test_support;
 
 pub use config::{Optimiser, TrainingConfig};
 pub use devices::device;
+pub use explanation::Rewrite;
 pub use fit::{fit, fit_keeping};
 pub use initialiser::{Initialiser, LAYER_NORM_EPSILON, orthogonal};
 pub use memory::peak_bytes;

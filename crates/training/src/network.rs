@@ -10,10 +10,11 @@ use burn::tensor::{Device, Tensor, TensorData};
 use kernels::linear::{Activation, linear};
 use kernels::rows::rows;
 use sequence::{
-    Batch, Generative, InputKind, Inputs, Interface, LossKind, Pass, PassCost, Random, Stepwise, Stopwatch,
-    Stream,
+    Batch, Explanation, Generative, InputKind, Inputs, Interface, LossKind, Pass, PassCost, Random, Stepwise,
+    Stopwatch, Stream,
 };
 
+use crate::explanation::{self, Rewrite};
 use crate::loss::mean_loss;
 use crate::probe::{input_gradients, loss_gradients};
 use crate::{Initialiser, TrainingConfig, cost};
@@ -37,6 +38,17 @@ pub trait Body: Module + ModuleDisplay + 'static {
     /// What lets positions see each other, by itself and on the inputs as they are, `[batch, time, width]` of any width that
     /// the body reads inside: of attention the scores, their softmax and the weighted sum. `None` where it cannot be taken apart.
     fn mix(&self, _inputs: Tensor<3>) -> Option<Tensor<3>> {
+        None
+    }
+
+    /// [`forward`](Self::forward) where `rewrite` is shown the weights of attention of each layer in order, `[batch, heads, time, time]`, and says
+    /// which are used. `None` for a body without attention, or without weights.
+    fn forward_attending(
+        &self,
+        _inputs: Tensor<3>,
+        _context: &BodyContext,
+        _rewrite: &mut Rewrite,
+    ) -> Option<Tensor<3>> {
         None
     }
 
@@ -177,6 +189,17 @@ pub trait Network: Module + 'static {
         None
     }
 
+    /// See [`sequence::Predictor::explanations`].
+    fn explanations(&self, _batch: &Batch, _classes: &[u32]) -> Vec<Explanation> {
+        Vec::new()
+    }
+
+    /// Outputs at all positions of the flattened `[batch, time]` axis, `[positions, outputs]`; see
+    /// [`sequence::Predictor::predict_permuted`].
+    fn outputs_permuted(&self, _batch: &Batch, _random: &mut Random) -> Option<Tensor<2>> {
+        None
+    }
+
     /// See [`sequence::Predictor::pass`].
     fn pass(&self, _batch: &Batch, _pass: Pass, _stopwatch: &dyn Stopwatch) -> Option<PassCost> {
         None
@@ -267,7 +290,11 @@ impl<B: Body> SequenceNetwork<B> {
         positions: Positions,
         context: &BodyContext,
     ) -> Tensor<2> {
-        let hidden = self.body.forward(inputs, context); // [batch, time, width]
+        self.read(self.body.forward(inputs, context), batch, positions)
+    }
+
+    /// Outputs at the wanted positions for hidden states `[batch, time, width]`: `[positions, outputs]`.
+    pub(crate) fn read(&self, hidden: Tensor<3>, batch: &Batch, positions: Positions) -> Tensor<2> {
         let [size, time, width] = hidden.dims();
         let mut hidden = hidden.reshape([size * time, width]);
         if positions == Positions::Supervised && batch.supervised() < size * time {
@@ -293,6 +320,14 @@ impl<B: Body> Network for SequenceNetwork<B> {
 
     fn states(&self, batch: &Batch, context: &BodyContext) -> Option<Tensor<3>> {
         Some(self.body.forward(self.embed(batch), context))
+    }
+
+    fn explanations(&self, batch: &Batch, classes: &[u32]) -> Vec<Explanation> {
+        explanation::explanations(self, batch, classes)
+    }
+
+    fn outputs_permuted(&self, batch: &Batch, random: &mut Random) -> Option<Tensor<2>> {
+        explanation::outputs_permuted(self, batch, random)
     }
 
     fn pass(&self, batch: &Batch, pass: Pass, stopwatch: &dyn Stopwatch) -> Option<PassCost> {

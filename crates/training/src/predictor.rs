@@ -5,8 +5,8 @@ use std::ops::Range;
 use burn::tensor::Tensor;
 use burn::tensor::activation::log_softmax;
 use sequence::{
-    Batch, Density, Generative, InputKind, Inputs, Interface, LossKind, Pass, PassCost, Predictions,
-    Predictor, Random, Stepwise, Stopwatch, Stream, Targets,
+    Batch, Density, Explanation, Generative, InputKind, Inputs, Interface, LossKind, Pass, PassCost,
+    Predictions, Predictor, Random, Stepwise, Stopwatch, Stream, Targets,
 };
 
 use crate::probe::{parameter_gradients, weights};
@@ -53,7 +53,11 @@ impl<N: Network> NetworkPredictor<N> {
         if positions == Positions::Supervised && batch.supervised() == 0 {
             return Vec::new();
         }
-        let outputs = self.network.outputs(batch, positions, &BodyContext::evaluation(&batch.lengths));
+        self.answers(self.network.outputs(batch, positions, &BodyContext::evaluation(&batch.lengths)))
+    }
+
+    /// What is predicted by outputs of the network.
+    fn answers(&self, outputs: Tensor<2>) -> Vec<f32> {
         let outputs: Tensor<2> = match self.interface.loss {
             LossKind::CrossEntropy => log_softmax(outputs, 1),
             LossKind::MeanSquaredError | LossKind::Density => outputs,
@@ -111,6 +115,15 @@ impl<N: Network> Predictor for NetworkPredictor<N> {
     fn alignment(&self, batch: &Batch) -> Option<Vec<f32>> {
         let weights = self.network.alignment(batch, &BodyContext::evaluation(&batch.lengths))?;
         Some(weights.into_data().try_into_vec().expect("weights are single precision"))
+    }
+
+    fn explanations(&self, batch: &Batch, classes: &[u32]) -> Vec<Explanation> {
+        self.network.explanations(batch, classes)
+    }
+
+    fn predict_permuted(&self, batch: &Batch, random: &mut Random) -> Option<Predictions> {
+        let values = self.answers(self.network.outputs_permuted(batch, random)?);
+        Some(Predictions { outputs: self.interface.outputs, values })
     }
 
     fn pass(&self, batch: &Batch, pass: Pass, stopwatch: &dyn Stopwatch) -> Option<PassCost> {

@@ -74,9 +74,9 @@ pub(crate) fn parameter_gradients<N: Network>(
 }
 
 /// Puts parameters into double precision where gradients can pass.
-struct Widen {
+pub(crate) struct Widen {
     /// Whether parameters get gradients of their own.
-    track: bool,
+    pub(crate) track: bool,
 }
 
 impl ModuleMapper for Widen {

@@ -7,6 +7,7 @@ use crate::{Corpora, DataError};
 
 mod adding;
 mod category_draws;
+mod cause_and_bystander;
 pub(crate) mod character_language_model;
 mod dependent_features;
 mod digits;
@@ -60,6 +61,7 @@ pub static TASKS: &[TaskEntry] = &[
     adding::ENTRY,
     shifted_copy::ENTRY,
     needle::ENTRY,
+    cause_and_bystander::ENTRY,
     t_maze::ENTRY,
     sequence_copying::ENTRY,
     translation::ENTRY,

@@ -22,6 +22,7 @@ mod clustering;
 mod cross_validation;
 mod decoding_cost;
 mod ensemble_variance;
+mod explanation;
 mod generation;
 mod gradient_and_training;
 mod gradient_by_depth;
@@ -69,6 +70,7 @@ pub static MEASUREMENTS: &[MeasurementEntry] = &[
     position_probe::ENTRY,
     quality_by_length::ENTRY,
     importance::ENTRY,
+    explanation::ENTRY,
     step_time::ENTRY,
     pass_cost::ENTRY,
     decoding_cost::ENTRY,
