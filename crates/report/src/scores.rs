@@ -212,7 +212,7 @@ impl Scores<'_> {
                 "area under the ROC curve; 0.5 is chance",
             ),
             "auroc-at-random" => {
-                ("a position at random ranked by its gradient", "area under the ROC curve; 0.5 is chance")
+                ("a position at random, ranked in the same way", "area under the ROC curve; 0.5 is chance")
             }
             "auroc-native" => {
                 ("the cause ranked by the model's own explanation", "area under the ROC curve; 0.5 is chance")
