@@ -109,7 +109,7 @@ impl AdamBackend for Flex {
         let gradient = gradient.to_contiguous();
         let [mut parameter, mut first, mut second] =
             [parameter, first, second].map(|tensor| tensor.to_contiguous());
-        let kernel = Update {
+        let kernel = Walk {
             parameter: values_mut(&mut parameter),
             gradient: values(&gradient),
             first: values_mut(&mut first),
@@ -121,7 +121,7 @@ impl AdamBackend for Flex {
     }
 }
 
-struct Update<'a> {
+struct Walk<'a> {
     parameter: &'a mut [f32],
     gradient: &'a [f32],
     first: &'a mut [f32],
@@ -129,7 +129,7 @@ struct Update<'a> {
     update: AdamUpdate,
 }
 
-impl Kernel for Update<'_> {
+impl Kernel for Walk<'_> {
     #[inline(always)]
     fn run<S: Simd, const R: usize>(self, _simd: S) {
         let AdamUpdate { rate, betas, epsilon, .. } = self.update;
@@ -168,19 +168,19 @@ mod tests {
             let run = |step: fn(Tensor<2>, Tensor<2>, [Tensor<2>; 2], AdamUpdate) -> _| {
                 let zeros = || Tensor::zeros([rows, columns], &Device::flex());
                 let mut state: (Tensor<2>, [Tensor<2>; 2]) = (matrix(0, rows, columns), [zeros(), zeros()]);
-                for time in 1..=5 {
+                for time in 1..=5_u8 {
                     let update = AdamUpdate {
                         rate: 3e-3,
                         decay,
                         betas: [0.9, 0.999],
                         epsilon: 1e-8,
-                        time: time as i32,
+                        time: time.into(),
                     };
                     // Every other gradient lies across memory.
                     let gradient = if time % 2 == 0 {
-                        matrix(time, columns, rows).transpose()
+                        matrix(time.into(), columns, rows).transpose()
                     } else {
-                        matrix(time, rows, columns)
+                        matrix(time.into(), rows, columns)
                     };
                     state = step(state.0, gradient, state.1, update);
                 }

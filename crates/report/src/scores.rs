@@ -92,14 +92,25 @@ pub(crate) fn metrics_in_use(definition: &Definition, task: &str) -> Vec<String>
     distinct(judged.chain(others))
 }
 
-/// What a metric describes that is neither better nor worse for being more.
+/// What a metric says whose name begins with its kind.
 fn description(metric: &str) -> String {
     let of = |prefix: &str| metric.strip_prefix(prefix).map(|what| what.replace('-', " "));
     let exponent =
         of("exponent-of-").map(|what| format!("exponent: the power of the length by which {what} grow"));
     let doubling = || of("doubling-of-").map(|what| format!("{what} over those at half the length"));
     let share = || of("share-of-").map(|what| format!("share of {what} that lets positions see each other"));
-    exponent.or_else(doubling).or_else(share).unwrap_or_else(|| metric.to_owned())
+    let bystander = || {
+        of("bystander-above-")
+            .map(|way| format!("share of sequences in which the bystander ranks above the cause by {way}"))
+    };
+    let deletion =
+        || of("deletion-").map(|way| format!("probability left while positions are deleted by {way}"));
+    exponent
+        .or_else(doubling)
+        .or_else(share)
+        .or_else(bystander)
+        .or_else(deletion)
+        .unwrap_or_else(|| metric.to_owned())
 }
 
 struct Scores<'a> {
@@ -304,7 +315,7 @@ impl Scores<'_> {
             }
             other if is_description(other) => return description(other),
             other if larger_is_better(other) => (other, "more is better"),
-            other => (other, "less is better"),
+            other => return format!("{} (less is better)", description(other)),
         };
         format!("{what} ({direction})")
     }
