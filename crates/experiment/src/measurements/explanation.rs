@@ -28,6 +28,7 @@ use sequence::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::importance::mean_area;
 use super::{
     CellContext, Costs, FIT, MeasurementEntry, SOLVED_EVALUATIONS, Schedule, TEST, VALIDATION, Yield,
     Yielded, counted, curve, first, row, scores, test_scores,
@@ -315,17 +316,6 @@ fn points(own: f64, other: f64) -> f64 {
         Ordering::Equal => 0.5,
         Ordering::Less => 0.0,
     }
-}
-
-/// The mean over sequences of the share of the other positions before the last that are less relevant than one of them, ties half: the area
-/// under the ROC curve where one item is to be found (Hanley and `McNeil` 1982).
-fn mean_area(batch: &Batch, relevance: &[f64], positions: &[usize]) -> f64 {
-    let of_sequence = |(sequence, &position): (usize, &usize)| {
-        let values = &relevance[sequence * batch.time..][..batch.lengths[sequence] - 1];
-        let others = values.iter().enumerate().filter(|(other, _)| *other != position);
-        others.map(|(_, &other)| points(values[position], other)).sum::<f64>() / (values.len() - 1) as f64
-    };
-    positions.iter().enumerate().map(of_sequence).sum::<f64>() / positions.len() as f64
 }
 
 /// The share of sequences in which the first position is more relevant than the second, ties half.

@@ -166,10 +166,10 @@ fn run(context: &CellContext) -> Result<Yield, ExperimentError> {
     Ok(Yield { outcome, message: None, rows, curve: curve(&none, &fit), step_seconds: Vec::new() })
 }
 
-/// The mean over sequences of the [`area`] of one position in each, among those before the last. `norms` `[size, time]`.
-fn mean_area(batch: &Batch, norms: &[f64], positions: &[usize]) -> f64 {
+/// The mean over sequences of the [`area`] of one position in each, among those before the last. `values` `[size, time]`.
+pub(super) fn mean_area(batch: &Batch, values: &[f64], positions: &[usize]) -> f64 {
     let of_sequence = |(sequence, &position): (usize, &usize)| {
-        let before_last = &norms[sequence * batch.time..][..batch.lengths[sequence] - 1];
+        let before_last = &values[sequence * batch.time..][..batch.lengths[sequence] - 1];
         area(before_last, position)
     };
     positions.iter().enumerate().map(of_sequence).sum::<f64>() / positions.len() as f64
