@@ -533,3 +533,26 @@ fn the_definition_for_ones_own_data_runs_as_it_is_shown() {
         ended.errors
     );
 }
+
+#[test]
+fn a_task_over_several_corpora_reads_each() {
+    let task = "\n[[task]]\nlabel = \"tables\"\nname = \"tabular-classification\"\nversion = 1\n\
+                corpus = [\"file:a.csv\", \"file:b.csv\"]\nfolds = 2\n\
+                measure = { kind = \"train\", updates = 1, evaluate-every = 1 }\nbatch = 2\n\
+                \n[[model]]\nname = \"naive-bayes\"\ntasks = [\"tables\"]\n";
+    let project = Project::with(&format!("{TINY}{task}"));
+    for (name, other) in [("a.csv", "green"), ("b.csv", "blue")] {
+        let rows: String = (0..40)
+            .map(|row| format!("{row},{},{}\n", ["red", other][row % 2], ["no", "yes"][row % 2]))
+            .collect();
+        std::fs::write(project.path(name), format!("size,colour,class\n{rows}")).unwrap();
+    }
+    let ended = project.seqlab(&["run", "tiny"]);
+    assert_eq!(ended.code, Some(0), "{}", ended.errors);
+    let runs = std::fs::read_to_string(project.path("results/tiny/runs.csv")).unwrap();
+    for corpus in ["corpus=file:a.csv", "corpus=file:b.csv"] {
+        let found = runs.lines().filter(|line| line.contains(corpus) && line.contains(",naive-bayes,"));
+        assert!(found.clone().count() > 0, "{corpus}");
+        assert!(found.into_iter().all(|line| line.contains(",ok,")), "{corpus}");
+    }
+}

@@ -6,6 +6,7 @@
 
 mod canary;
 mod command_line;
+mod corpora;
 #[cfg(feature = "tch")]
 mod libtorch;
 mod results;

@@ -16,7 +16,9 @@ mod tasks;
 mod testing;
 mod words;
 
-pub use corpora::{CORPORA, Corpora, CorpusEntry, CorpusStatus, Preparation, corpus};
+pub use corpora::{
+    CORPORA, ClassColumn, Corpora, CorpusEntry, CorpusStatus, Download, Preparation, RawTable, corpus,
+};
 pub use error::DataError;
 pub use tasks::character_language_model::CharacterLanguageModel;
 pub use tasks::{Build, TASKS, TaskEntry, task};

@@ -14,13 +14,17 @@ pub(crate) struct Table {
     pub(crate) rows: Vec<Vec<String>>,
 }
 
-/// Reads a table: separated by commas if the file is named `.csv`, otherwise by tabs. Values may stand in double quotes where
+/// Reads a table: separated by commas if the file is named `.csv` or `.csv.gz`, otherwise by tabs. Values may stand in double quotes where
 /// commas separate; with tabs a quote is a character like any other.
 ///
 /// # Errors
 /// When the table is empty or ragged; the message names the file and the line.
 pub(crate) fn read(path: &Path, text: &str) -> Result<Table, DataError> {
-    let commas = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv"));
+    let named = |path: &Path, extension: &str| {
+        path.extension().is_some_and(|found| found.eq_ignore_ascii_case(extension))
+    };
+    let unpacked = if named(path, "gz") { path.with_extension("") } else { path.to_owned() };
+    let commas = named(&unpacked, "csv");
     let wrong = |line: u64, reason: String| DataError::Table { path: path.to_owned(), line, reason };
     let mut reader = csv::ReaderBuilder::new()
         .delimiter(if commas { b',' } else { b'\t' })
@@ -81,6 +85,7 @@ mod tests {
         let table = of("my.csv", "class, text\nspam,\"win, now\"\nham,\"say \"\"hi\"\"\"\n").unwrap();
         assert_eq!(table.rows, [["spam", "win, now"], ["ham", "say \"hi\""]]);
         assert_eq!(table.column("text").unwrap(), 1);
+        assert_eq!(of("my.csv.gz", "class,text\nspam,win\n").unwrap().rows, [["spam", "win"]]);
         let table = of("my.tsv", "\u{feff}class\ttext\nham\tsay \"hi\", you\r\n").unwrap();
         assert_eq!(table.rows, [["ham", "say \"hi\", you"]]);
         assert_eq!(table.column("class").unwrap(), 0);

@@ -1,14 +1,17 @@
 //! Downloading one corpus file: whole and checked, or not at all.
 
 use std::fs;
-use std::io::{ErrorKind, Read, Write};
+use std::io::{Cursor, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use sha2::{Digest, Sha256};
 use ureq::Agent;
+use zip::ZipArchive;
 
-use super::{CorpusEntry, cannot, hexadecimal};
+use super::{CorpusEntry, Download, cannot, hexadecimal};
 use crate::DataError;
 
 /// The client that downloads go through. It waits 30 s for a connection, an answer or more data.
@@ -44,7 +47,7 @@ pub(super) fn download(
         .map_err(|source| cannot("write to", folder, source))?;
 
     let mut body = response.into_body().into_reader();
-    let mut sha = Sha256::new();
+    let mut content = Vec::new();
     let mut received = 0;
     let mut buffer = vec![0; 1 << 16];
     loop {
@@ -54,8 +57,7 @@ pub(super) fn download(
             Err(error) if error.kind() == ErrorKind::Interrupted => continue,
             Err(_) => return Err(DataError::CutDownload { url: url(), received, expected: entry.bytes }),
         };
-        temporary.write_all(&buffer[..count]).map_err(|source| cannot("write", temporary.path(), source))?;
-        sha.update(&buffer[..count]);
+        content.extend_from_slice(&buffer[..count]);
         received += count as u64;
         if received > entry.bytes {
             let reason = format!("more than its {} bytes", entry.bytes);
@@ -66,11 +68,20 @@ pub(super) fn download(
     if received < entry.bytes {
         return Err(DataError::CutDownload { url: url(), received, expected: entry.bytes });
     }
-    let found = hexadecimal(&sha.finalize());
+    let content =
+        file_of(entry.download, content).map_err(|reason| DataError::WrongDownload { url: url(), reason })?;
+    let found = hexadecimal(&Sha256::digest(&content));
     if found != entry.sha256 {
         let reason = format!("sha256 {found}, expected {}", entry.sha256);
         return Err(DataError::WrongDownload { url: url(), reason });
     }
+    let written = if matches!(entry.download, Download::Rows(_)) && entry.file.ends_with(".gz") {
+        let mut packed = GzEncoder::new(&mut temporary, Compression::default());
+        packed.write_all(&content).and_then(|()| packed.finish().map(|_| ()))
+    } else {
+        temporary.write_all(&content)
+    };
+    written.map_err(|source| cannot("write", temporary.path(), source))?;
     temporary.as_file().sync_all().map_err(|source| cannot("write", path, source))?;
     if path.exists() {
         // A file that fails its check is somebody's: it is set aside, not overwritten.
@@ -83,10 +94,31 @@ pub(super) fn download(
     Ok(path.to_owned())
 }
 
+/// The file of a corpus, from what was downloaded; or why it cannot be had of that.
+fn file_of(download: Download, content: Vec<u8>) -> Result<Vec<u8>, String> {
+    match download {
+        Download::File => Ok(content),
+        Download::ZipMember(name) => {
+            let mut archive = ZipArchive::new(Cursor::new(content)).map_err(|error| error.to_string())?;
+            let mut member =
+                archive.by_name(name).map_err(|error| format!("member {name} of the archive: {error}"))?;
+            let mut file = Vec::new();
+            member
+                .read_to_end(&mut file)
+                .map_err(|error| format!("member {name} of the archive: {error}"))?;
+            Ok(file)
+        }
+        Download::Rows(table) => {
+            let text = String::from_utf8(content).map_err(|error| error.to_string())?;
+            Ok(table.make(&text).into_bytes())
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Preparation;
+    use crate::corpora::{ClassColumn, CorpusStatus, Preparation, RawTable};
     use std::io::BufRead;
     use std::net::TcpListener;
 
@@ -117,8 +149,9 @@ mod tests {
             name: "text",
             file: "lm/text.txt",
             url: url.leak(),
-            sha256: hexadecimal(&Sha256::digest(TEXT)).leak(),
+            download: Download::File,
             bytes: TEXT.len() as u64,
+            sha256: hexadecimal(&Sha256::digest(TEXT)).leak(),
             preparation: Preparation::Verbatim,
             licence: "none",
             source: "none",
@@ -190,6 +223,44 @@ mod tests {
         assert!(message.contains("another file") && message.contains("sha256"), "{message}");
         let longer = failure(&entry(serve(answer("200 OK", 20, b"to be or not to be, "))));
         assert!(longer.contains("more than its 18 bytes"), "{longer}");
+    }
+
+    #[test]
+    fn a_member_of_an_archive_and_a_table_are_made_before_they_are_checked() {
+        let mut archive = zip::ZipWriter::new(Cursor::new(Vec::new()));
+        archive.start_file("texts/text.txt", zip::write::SimpleFileOptions::default()).unwrap();
+        archive.write_all(TEXT).unwrap();
+        let packed = archive.finish().unwrap().into_inner();
+        let served = || serve(answer("200 OK", packed.len(), &packed));
+        let bytes = packed.len() as u64;
+        let whole = CorpusEntry { download: Download::ZipMember("texts/text.txt"), bytes, ..entry(served()) };
+        assert_eq!(attempt(&whole).files, [("text.txt".to_owned(), TEXT.to_vec())]);
+        let other =
+            CorpusEntry { download: Download::ZipMember("texts/other.txt"), bytes, ..entry(served()) };
+        assert!(failure(&other).contains("member texts/other.txt"), "{}", failure(&other));
+
+        let published = b"class,a\nyes, 1\n";
+        let made = "handicapped-infants,class\n1,yes\n";
+        static TABLE: RawTable = RawTable {
+            skipped: 1,
+            class: ClassColumn::First,
+            kept: &[],
+            header: "handicapped-infants,class",
+            categories: &[],
+            codes: &[],
+        };
+        let table = CorpusEntry {
+            file: "uci/table.csv.gz",
+            download: Download::Rows(&TABLE),
+            bytes: published.len() as u64,
+            sha256: hexadecimal(&Sha256::digest(made)).leak(),
+            ..entry(serve(answer("200 OK", published.len(), published)))
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let path = attempt_in(&folder, &table).result.unwrap();
+        let corpora = crate::Corpora { search: Vec::new(), cache: folder.path().to_owned() };
+        assert_eq!(corpora.verify(&table).unwrap(), CorpusStatus::Present { path: path.clone() });
+        assert_eq!(super::super::unpacked(fs::read(&path).unwrap(), &path).unwrap(), made.as_bytes());
     }
 
     #[test]

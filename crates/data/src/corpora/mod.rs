@@ -14,6 +14,11 @@ use sha2::{Digest, Sha256};
 use crate::DataError;
 
 mod fetch;
+mod raw_table;
+mod registered;
+
+pub use raw_table::{ClassColumn, RawTable};
+pub use registered::CORPORA;
 
 /// What happens to a text between its file and a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +28,19 @@ pub enum Preparation {
     /// Lines that occurred before are dropped and the rest is put in a fixed random order, so that a cut at
     /// any place gives two samples of the same kind that share no line.
     DistinctLinesShuffled,
+    /// Read as ISO-8859-1, in which every byte is a character.
+    Latin1,
+}
+
+/// What the address of a corpus gives.
+#[derive(Clone, Copy, Debug)]
+pub enum Download {
+    /// The file.
+    File,
+    /// A zip archive, of which the file is this member.
+    ZipMember(&'static str),
+    /// Rows of values, of which the file is made: a table with a header, separated by commas.
+    Rows(&'static RawTable),
 }
 
 /// A corpus as the registry knows it.
@@ -34,10 +52,13 @@ pub struct CorpusEntry {
     pub file: &'static str,
     /// Where it is downloaded from: one revision, so that it cannot change.
     pub url: &'static str,
-    /// Digest of the file, in hexadecimal.
-    pub sha256: &'static str,
-    /// Size of the file.
+    /// What is there.
+    pub download: Download,
+    /// Its size.
     pub bytes: u64,
+    /// Digest of the file, in hexadecimal; of what it unpacks to where it is made here and named `.gz`, since the same text may be
+    /// compressed to different bytes.
+    pub sha256: &'static str,
     /// What is done to the text before use.
     pub preparation: Preparation,
     /// Terms of use.
@@ -49,101 +70,6 @@ pub struct CorpusEntry {
     /// Size in units of the corpus, and its traps.
     pub note: &'static str,
 }
-
-/// How texts are cut: the tail is never trained on, and which half of it is tested follows the definition.
-const TAIL: &str = "the first 90% for training, the rest for validation and test";
-
-/// How labelled examples are cut.
-const FOLDS: &str =
-    "by distinct example into folds, one of them for test; a tenth of the rest for validation";
-
-/// All corpora.
-pub static CORPORA: &[CorpusEntry] = &[
-    CorpusEntry {
-        name: "tiny-shakespeare",
-        file: "lm/tinyshakespeare/input.txt",
-        url: "https://raw.githubusercontent.com/karpathy/char-rnn/6f9487a6fe5b420b7ca9afb0d7c078e37c1d1b4e/data/tinyshakespeare/input.txt",
-        sha256: "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed",
-        bytes: 1_115_394,
-        preparation: Preparation::Verbatim,
-        licence: "public domain text",
-        source: "plays of William Shakespeare, collected in github.com/karpathy/char-rnn",
-        split: TAIL,
-        note: "1,115,394 characters, 65 symbols; speaker names repeat, which flatters every model",
-    },
-    CorpusEntry {
-        name: "names",
-        file: "lm/names/names.txt",
-        url: "https://raw.githubusercontent.com/karpathy/makemore/988aa59e4d8fefa526d06f3b453ad116258398d4/names.txt",
-        sha256: "0a30b5557f192f32ab962680889aac5f6fda0f4cecf40a6d0b5694f58ea8cc4d",
-        bytes: 228_145,
-        preparation: Preparation::DistinctLinesShuffled,
-        licence: "public domain data, MIT repository",
-        source: "given names of the US Social Security Administration, collected in github.com/karpathy/makemore",
-        split: TAIL,
-        note: "32,033 names of which 2,539 are repeats; repeats are dropped, or test names would be trained on",
-    },
-    CorpusEntry {
-        name: "sms-spam",
-        file: "textcls/sms/sms.tsv",
-        url: "https://raw.githubusercontent.com/justmarkham/pycon-2016-tutorial/5339710562cc46c4a32a369d63f1e8751a18a54e/data/sms.tsv",
-        sha256: "7d039a24a6083ed9ef0f806ebad56bbb976e3aeb8de05669173bfdc4996c239d",
-        bytes: 477_907,
-        preparation: Preparation::Verbatim,
-        licence: "CC BY 4.0",
-        source: "SMS Spam Collection of Almeida, Hidalgo and Yamakami (2011), UCI data set 228",
-        split: FOLDS,
-        note: "5,574 messages, 747 of them spam, of which 403 are repeats; repeats are dropped, or test messages would be trained on",
-    },
-    CorpusEntry {
-        name: "movie-reviews-negative",
-        file: "textcls/mr/rt-polarity.neg",
-        url: "https://raw.githubusercontent.com/dennybritz/cnn-text-classification-tf/18762b459e21d9c70e5c242f8d43fc4e6db37a0d/data/rt-polaritydata/rt-polarity.neg",
-        sha256: "2d11cfbc790f1cd96d78339f41ce53ced1efa83cd22d37d6788fa3fe3d17e2fd",
-        bytes: 612_506,
-        preparation: Preparation::Verbatim,
-        licence: "CC BY 4.0",
-        source: "sentences of film reviews of Pang and Lee (2005), the negative ones",
-        split: FOLDS,
-        note: "5,331 sentences, one half of the set `movie-reviews`",
-    },
-    CorpusEntry {
-        name: "movie-reviews-positive",
-        file: "textcls/mr/rt-polarity.pos",
-        url: "https://raw.githubusercontent.com/dennybritz/cnn-text-classification-tf/18762b459e21d9c70e5c242f8d43fc4e6db37a0d/data/rt-polaritydata/rt-polarity.pos",
-        sha256: "4134882974a28d0c7b5151256f0e33a6169984ee7372c279e673f1114f475d58",
-        bytes: 626_395,
-        preparation: Preparation::Verbatim,
-        licence: "CC BY 4.0",
-        source: "sentences of film reviews of Pang and Lee (2005), the positive ones",
-        split: FOLDS,
-        note: "5,331 sentences, the other half of the set `movie-reviews`",
-    },
-    CorpusEntry {
-        name: "tatoeba-nld-eng",
-        file: "mt/tatoeba-nld-eng/eng-nld.txt",
-        url: "https://raw.githubusercontent.com/devcem/NMT-seq2seq-with-pytorch/c7feb6b987c40f4d8c17f98e3ccda271dba82553/data/eng-nld.txt",
-        sha256: "cfefbe4772f56b2916ab47a7ae4e9f080418d92b4b99d0c994e9bada7b4360e3",
-        bytes: 1_809_959,
-        preparation: Preparation::Verbatim,
-        licence: "CC BY 2.0 FR",
-        source: "Dutch and English sentences of the volunteers of tatoeba.org, paired by manythings.org/anki, collected in github.com/devcem/NMT-seq2seq-with-pytorch",
-        split: "by groups of pairs that share a sentence of either language, into folds, one of them for test; a tenth of the rest for validation",
-        note: "28,224 pairs of 25,359 English and 26,043 Dutch sentences; many differ in a word, and Tom is in one of eight",
-    },
-    CorpusEntry {
-        name: "handwritten-digits",
-        file: "pixels/sklearn-digits.csv.gz",
-        url: "https://raw.githubusercontent.com/scikit-learn/scikit-learn/5f920ef810b73e0f475a93450f11a791b4c0fc44/sklearn/datasets/data/digits.csv.gz",
-        sha256: "09f66e6debdee2cd2b5ae59e0d6abbb73fc2b0e0185d2e1957e9ebb51e23aa22",
-        bytes: 57_523,
-        preparation: Preparation::Verbatim,
-        licence: "CC BY 4.0",
-        source: "Optical Recognition of Handwritten Digits of Alpaydin and Kaynak (1998), UCI data set 80, its test set as scikit-learn ships it",
-        split: FOLDS,
-        note: "1,797 images of 8 x 8 pixels with 17 levels, of ten digits, by 13 people; who wrote an image is not told, so that all may have written in every part",
-    },
-];
 
 /// The registered corpus of that name.
 ///
@@ -219,17 +145,20 @@ impl Corpora {
     /// The text of a corpus, decompressed if its file is named `.gz`, and prepared as its entry says.
     ///
     /// # Errors
-    /// As [`locate`](Self::locate), and when the file cannot be decompressed or is not UTF-8.
+    /// As [`locate`](Self::locate), and when the file cannot be decompressed or is neither UTF-8 nor said to be other.
     pub fn read_text(&self, name: &str) -> Result<String, DataError> {
         let path = self.locate(name)?;
         let bytes = fs::read(&path).map_err(|source| cannot("read", &path, source))?;
         let bytes = unpacked(bytes, &path)?;
-        let text = String::from_utf8(bytes)
-            .map_err(|error| DataError::NotUtf8 { path, offset: error.utf8_error().valid_up_to() })?;
         let preparation = match own_text(name) {
             Some(_) => Preparation::Verbatim,
             None => corpus(name)?.preparation,
         };
+        if preparation == Preparation::Latin1 {
+            return Ok(bytes.into_iter().map(char::from).collect());
+        }
+        let text = String::from_utf8(bytes)
+            .map_err(|error| DataError::NotUtf8 { path, offset: error.utf8_error().valid_up_to() })?;
         Ok(prepare(text, preparation))
     }
 
@@ -266,7 +195,7 @@ impl Corpora {
     pub fn verify(&self, entry: &CorpusEntry) -> Result<CorpusStatus, DataError> {
         let mut status = CorpusStatus::Missing;
         for path in self.places(entry) {
-            match sha256(&path) {
+            match digest_of(&path, entry) {
                 Ok(found) if found == entry.sha256 => return Ok(CorpusStatus::Present { path }),
                 Ok(found) => {
                     tracing::warn!(corpus = entry.name, path = %path.display(), "damaged corpus file");
@@ -326,7 +255,7 @@ fn unpacked(bytes: Vec<u8>, path: &Path) -> Result<Vec<u8>, DataError> {
 
 fn prepare(text: String, preparation: Preparation) -> String {
     match preparation {
-        Preparation::Verbatim => text,
+        Preparation::Verbatim | Preparation::Latin1 => text,
         Preparation::DistinctLinesShuffled => {
             let mut lines: Vec<&str> = text.lines().filter(|line| !line.is_empty()).collect();
             lines.sort_unstable();
@@ -335,6 +264,16 @@ fn prepare(text: String, preparation: Preparation) -> String {
             lines.iter().flat_map(|line| [line, "\n"]).collect()
         }
     }
+}
+
+/// The digest of a registered file, which is damaged if it cannot be unpacked.
+fn digest_of(path: &Path, entry: &CorpusEntry) -> Result<String, std::io::Error> {
+    let bytes = fs::read(path)?;
+    let content = match entry.download {
+        Download::Rows(_) => unpacked(bytes.clone(), path).unwrap_or(bytes),
+        Download::File | Download::ZipMember(_) => bytes,
+    };
+    Ok(hexadecimal(&Sha256::digest(content)))
 }
 
 fn sha256(path: &Path) -> Result<String, std::io::Error> {

@@ -1,7 +1,7 @@
 //! Classification of the rows of a table: say to which class a row belongs.
 //!
-//! The table is a file of one's own, `corpus = "file:PATH"`: comma-separated if its name ends in `.csv`, otherwise tab-separated, with a
-//! header. One column is the class, all others are features. A column of which every value is a number is real, unless `categories` names
+//! The table is registered, such as `voting`, or a file of one's own, `corpus = "file:PATH"`: comma-separated if its name ends in `.csv`,
+//! otherwise tab-separated, with a header. One column is the class, all others are features. A column of which every value is a number is real, unless `categories` names
 //! it; any other is a category. A value equal to `missing` is missing, and so is an empty one. Rows that repeat an earlier one are
 //! dropped; the rest is cut as `labelled.rs` says. A category that does not occur in training is a category like any other, of which a
 //! model knows nothing.
@@ -19,10 +19,10 @@ use crate::batches::feature_rows;
 use crate::labelled::{self, Cut, Cutting};
 use crate::metrics::classification_scores;
 use crate::separated::{self, Table};
-use crate::{Corpora, DataError, settings};
+use crate::{CORPORA, Corpora, DataError, Download, settings};
 
 const NAME: &str = "tabular-classification";
-const DEFAULT_CORPUS: &str = "file:table.csv";
+const DEFAULT_CORPUS: &str = "voting";
 
 pub(crate) const ENTRY: TaskEntry = TaskEntry {
     name: NAME,
@@ -39,14 +39,16 @@ pub(crate) const ENTRY: TaskEntry = TaskEntry {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 struct Config {
-    /// The table, as `file:PATH`.
+    /// Name of the table, or `file:PATH`.
     corpus: String,
     /// Column that holds the class.
     class_column: String,
     /// What stands for a missing value.
     missing: String,
-    /// Columns of numbers that are categories all the same.
+    /// Columns of numbers that are categories all the same, beside those that a registered table says.
     categories: Vec<String>,
+    /// Classes whose rows are kept; all if there are none.
+    classes: Vec<String>,
     /// Training examples; 0 uses all.
     examples: usize,
     /// Folds, of which one is tested.
@@ -62,6 +64,7 @@ impl Default for Config {
             class_column: "class".to_owned(),
             missing: "?".to_owned(),
             categories: Vec::new(),
+            classes: Vec::new(),
             examples: 0,
             folds: 10,
             train_on_validation: false,
@@ -87,9 +90,22 @@ struct TabularClassification {
 
 impl TabularClassification {
     fn from_settings(given: &Value, corpora: &Corpora) -> Result<Self, DataError> {
-        let config: Config = settings::parse(NAME, given)?;
-        if !config.corpus.starts_with("file:") {
-            let reason = format!("`{}` must be `file:PATH`, a table of your own", config.corpus);
+        let mut config: Config = settings::parse(NAME, given)?;
+        let registered = || {
+            CORPORA.iter().filter_map(|entry| match entry.download {
+                Download::Rows(table) => Some((entry.name, table)),
+                Download::File | Download::ZipMember(_) => None,
+            })
+        };
+        if let Some((_, table)) = registered().find(|(name, _)| *name == config.corpus) {
+            config.categories.extend(table.categories.iter().map(|&name| name.to_owned()));
+        } else if !config.corpus.starts_with("file:") {
+            let known: Vec<String> = registered().map(|(name, _)| format!("`{name}`")).collect();
+            let reason = format!(
+                "no table is named `{}`; known are {}, or `file:PATH`",
+                config.corpus,
+                known.join(", ")
+            );
             return Err(settings::wrong(NAME, "corpus", reason));
         }
         let path = corpora.locate(&config.corpus)?;
@@ -102,9 +118,18 @@ impl TabularClassification {
         for name in &config.categories {
             table.column(name)?;
         }
+        let wanted = |class: &String| config.classes.is_empty() || config.classes.contains(class);
+        let of_classes: Vec<&Vec<String>> =
+            table.rows.iter().filter(|row| wanted(&row[class_column])).collect();
+        if let Some(absent) =
+            config.classes.iter().find(|class| of_classes.iter().all(|row| row[class_column] != **class))
+        {
+            let reason = format!("no row has the class `{absent}` in column `{}`", config.class_column);
+            return Err(settings::wrong(NAME, "classes", reason));
+        }
         let mut seen = HashSet::new();
-        let rows: Vec<&Vec<String>> = table.rows.iter().filter(|row| seen.insert(*row)).collect();
-        let repeats = table.rows.len() - rows.len();
+        let rows: Vec<&Vec<String>> = of_classes.iter().copied().filter(|row| seen.insert(*row)).collect();
+        let repeats = of_classes.len() - rows.len();
         if repeats > 0 {
             tracing::debug!(corpus = config.corpus, repeats, "rows that repeat an earlier one are dropped");
         }
@@ -292,6 +317,12 @@ mod tests {
         let corpora = Corpora { search: Vec::new(), cache: "nowhere".into() };
         let message =
             TabularClassification::from_settings(&json!({"corpus": "adult"}), &corpora).err().unwrap();
-        assert!(message.to_string().contains("must be `file:PATH`"), "{message}");
+        assert!(message.to_string().contains("is not on this machine"), "{message}");
+        let message =
+            TabularClassification::from_settings(&json!({"corpus": "names"}), &corpora).err().unwrap();
+        assert!(message.to_string().contains("no table is named `names`; known are `voting`"), "{message}");
+        assert!(refusal(json!({"classes": ["no", "maybe"]}), &table()).contains("class `maybe`"));
+        let one = refusal(json!({"classes": ["no"]}), &table());
+        assert!(one.contains("one class, `no`"), "{one}");
     }
 }

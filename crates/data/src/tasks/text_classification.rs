@@ -57,6 +57,15 @@ static SETS: &[(&str, &[Part])] = &[
             Part { corpus: "movie-reviews-positive", layout: Layout::OneClass("positive") },
         ],
     ),
+    (
+        "sst-2",
+        &[
+            Part { corpus: "sst-2-train", layout: Layout::ClassLast },
+            Part { corpus: "sst-2-dev", layout: Layout::ClassLast },
+            Part { corpus: "sst-2-test", layout: Layout::ClassLast },
+        ],
+    ),
+    ("trec", &[Part { corpus: "trec", layout: Layout::ClassAndKind }]),
 ];
 
 /// One file of a set.
@@ -70,6 +79,10 @@ struct Part {
 enum Layout {
     /// The class, a tab, the text.
     ClassFirst,
+    /// The text, a tab, the class.
+    ClassLast,
+    /// The class, a colon, the kind within the class, a space, the text.
+    ClassAndKind,
     /// Texts of one class.
     OneClass(&'static str),
 }
@@ -235,8 +248,13 @@ impl TextClassification {
 fn read_lines(text: &str, layout: Layout, labelled: &mut Vec<(String, String)>) {
     for line in text.lines() {
         let (class, text) = match layout {
-            // Registered files are checked against their digest, so every line has its tab.
+            // Registered files are checked against their digest, so every line has its separator.
             Layout::ClassFirst => line.split_once('\t').unwrap_or_default(),
+            Layout::ClassLast => line.split_once('\t').map(|(text, class)| (class, text)).unwrap_or_default(),
+            Layout::ClassAndKind => {
+                let (label, text) = line.split_once(' ').unwrap_or_default();
+                (label.split(':').next().unwrap_or_default(), text)
+            }
             Layout::OneClass(class) => (class, line),
         };
         labelled.push((class.to_owned(), text.trim().to_owned()));

@@ -1,6 +1,6 @@
 //! From one task of a definition to its cells: every name is looked up, every task and model built once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use data::DataError;
 use record::cell::{Cell, Component, SCHEMA, Size};
@@ -171,11 +171,9 @@ impl<'a> Planner<'a> {
             TaskCheck { task, measurement, measure: canonical(&measure, &known_keys), varying, facts: None };
 
         let models = self.models(&task.label)?;
-        let data = match self.corpus(entry, &fixed, &task.label)? {
-            Corpus::None => None,
-            Corpus::Digest(digest) => Some(digest),
-            Corpus::LeftOut => return Ok(check),
-        };
+        if !self.has_corpora(entry, &fixed, &grid, &task.label)? {
+            return Ok(check);
+        }
         let counting = models.iter().find(|model| !model.trains);
         if let (Schedule::Alone, Some(model)) = (measurement.schedule, counting) {
             return Err(fail(format!(
@@ -186,7 +184,7 @@ impl<'a> Planner<'a> {
         let template = Cell {
             schema: SCHEMA,
             task: Component { name: task.name.clone(), version: entry.version, settings: Settings::new() },
-            data,
+            data: None,
             model: Component { name: String::new(), version: 0, settings: Settings::new() },
             size: Size { width: self.definition.width, body_parameters: None },
             training: Settings::new(),
@@ -222,31 +220,34 @@ impl<'a> Planner<'a> {
         Ok(check)
     }
 
-    /// The digest of the corpus that a task reads, or the note that the task is left out for want of it.
-    fn corpus(
+    /// Whether all corpora that a task reads at any of its settings are at hand; otherwise the task is left out, with a note.
+    fn has_corpora(
         &mut self,
         entry: &data::TaskEntry,
         fixed: &Settings,
+        grid: &BTreeMap<String, Vec<Value>>,
         task: &str,
-    ) -> Result<Corpus, ExperimentError> {
-        let names = (entry.corpora)(&table(fixed));
-        let corpora = &self.workspace.corpora;
-        let located = names.iter().try_for_each(|name| corpora.locate(name).map(|_| ()));
-        match located.and_then(|()| corpora.digest_of_all(&names)) {
-            Ok(None) => Ok(Corpus::None),
-            Ok(Some(digest)) => {
-                for name in names {
-                    let of_one = corpora.digest(&name).map_err(|error| self.wrong(error.to_string()))?;
-                    self.corpora.insert(name, of_one);
-                }
-                Ok(Corpus::Digest(digest))
-            }
-            Err(error @ (DataError::MissingCorpus { .. } | DataError::DamagedCorpus { .. })) => {
-                self.left_out.insert(task.to_owned(), error.to_string());
-                Ok(Corpus::LeftOut)
-            }
-            Err(error) => Err(self.wrong(format!("task `{task}`: {error}"))),
+    ) -> Result<bool, ExperimentError> {
+        let mut names = BTreeSet::new();
+        for setting in product(grid) {
+            let mut settings = fixed.clone();
+            settings.extend(setting);
+            names.extend((entry.corpora)(&table(&settings)));
         }
+        let corpora = &self.workspace.corpora;
+        for name in names {
+            match corpora.locate(&name).and_then(|_| corpora.digest(&name)) {
+                Ok(digest) => {
+                    self.corpora.insert(name, digest);
+                }
+                Err(error @ (DataError::MissingCorpus { .. } | DataError::DamagedCorpus { .. })) => {
+                    self.left_out.insert(task.to_owned(), error.to_string());
+                    return Ok(false);
+                }
+                Err(error) => return Err(self.wrong(format!("task `{task}`: {error}"))),
+            }
+        }
+        Ok(true)
     }
 
     fn models(&self, task: &str) -> Result<Vec<ModelOnTask<'a>>, ExperimentError> {
@@ -277,10 +278,13 @@ impl<'a> Planner<'a> {
             let place = format!("task `{}`{}", task.label, at(&point.setting));
             ExperimentError::definition(&definition.path, format!("{place}: {message}"))
         };
-        let defaults = (task_entry(&task.name)?.defaults)();
+        let entry = task_entry(&task.name)?;
+        let defaults = (entry.defaults)();
         let mut settings = point.fixed.clone();
         settings.extend(point.setting.clone());
         let mut template = template.clone();
+        template.data = (self.workspace.corpora.digest_of_all(&(entry.corpora)(&table(&settings))))
+            .map_err(|error| fail(error.to_string()))?;
         template.task.settings = canonical(&settings, &defaults);
 
         // One task setting, or one for each value of the ladder.
@@ -412,12 +416,6 @@ impl<'a> Planner<'a> {
         cell.training.insert(BATCH.to_owned(), point.task.batch.into());
         Ok(cell)
     }
-}
-
-enum Corpus {
-    None,
-    Digest(String),
-    LeftOut,
 }
 
 /// One setting of a task, for one stage.
