@@ -6,6 +6,8 @@
 //! has nearly the shares of the whole; its first tenth is for choosing, and what follows for training. Models that choose nothing may be trained on that tenth, too, as those of
 //! published numbers are.
 
+use std::sync::{Arc, OnceLock};
+
 use sequence::{Floor, Random, Stream};
 
 use crate::DataError;
@@ -31,6 +33,19 @@ pub(crate) struct Cutting {
     pub(crate) examples: usize,
     /// Whether what is for choosing is trained on, too.
     pub(crate) train_on_validation: bool,
+}
+
+/// The cut of the first seed that is asked for: a run asks for one, at every update.
+#[derive(Debug, Default)]
+pub(crate) struct FirstCut(OnceLock<(u64, Arc<Cut>)>);
+
+impl FirstCut {
+    /// As [`cut`], with the same labels and cutting at every call.
+    pub(crate) fn of(&self, labels: &[u32], cutting: Cutting, seed: u64) -> Arc<Cut> {
+        let of_seed = || Arc::new(cut(labels, cutting, seed));
+        let (known, first) = self.0.get_or_init(|| (seed, of_seed()));
+        if *known == seed { Arc::clone(first) } else { of_seed() }
+    }
 }
 
 /// Cuts the examples with these labels.

@@ -325,8 +325,10 @@ fn residuals(sums: &mut [f64], classes: usize, label: usize) -> f64 {
     if let ([sum], 2) = (&mut *sums, classes) {
         // log P(1) = -ln(1 + e^-z), without overflow whatever the sign.
         let signed = if label == 1 { *sum } else { -*sum };
-        let log_probability = -((-signed.abs()).exp().ln_1p() + (-signed).max(0.0));
-        *sum = 1.0 / (1.0 + (-*sum).exp()) - label as f64;
+        let small = (-signed.abs()).exp();
+        let log_probability = -(small.ln_1p() + (-signed).max(0.0));
+        let inverse_odds = if *sum >= 0.0 { small } else { (-*sum).exp() };
+        *sum = 1.0 / (1.0 + inverse_odds) - label as f64;
         return log_probability;
     }
     let largest = sums.iter().copied().fold(f64::NEG_INFINITY, f64::max);

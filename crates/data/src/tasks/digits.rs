@@ -17,7 +17,7 @@
 
 use std::collections::HashSet;
 use std::path::Path;
-use std::sync::OnceLock;
+use std::sync::Arc;
 
 use sequence::{
     Batch, Floor, InputKind, Inputs, Interface, LossKind, Predictions, Random, Score, Stream, Targets, Task,
@@ -28,7 +28,7 @@ use serde_json::Value;
 
 use super::TaskEntry;
 use crate::batches::EVALUATION_BATCH;
-use crate::labelled::{self, Cut, Cutting};
+use crate::labelled::{self, Cut, Cutting, FirstCut};
 use crate::metrics::classification_scores;
 use crate::{Corpora, DataError, settings};
 
@@ -116,8 +116,7 @@ struct Digits {
     images: Vec<[u8; PIXELS]>,
     /// The digit of each.
     labels: Vec<u32>,
-    /// The cut of the seed that was asked for first.
-    first_cut: OnceLock<(u64, Cut)>,
+    first_cut: FirstCut,
 }
 
 impl Digits {
@@ -140,7 +139,7 @@ impl Digits {
             Random::new(1, Stream::Sampling).shuffle(&mut labels);
         }
         let names: Vec<String> = (0..DIGITS).map(|digit| digit.to_string()).collect();
-        let task = Self { config, images, labels, first_cut: OnceLock::new() };
+        let task = Self { config, images, labels, first_cut: FirstCut::default() };
         labelled::check(NAME, &task.labels, &names, task.cutting())?;
         Ok(task)
     }
@@ -150,11 +149,8 @@ impl Digits {
         Cutting { folds, examples, train_on_validation: false }
     }
 
-    fn cut(&self, seed: u64) -> Cut {
-        let of_seed = || labelled::cut(&self.labels, self.cutting(), seed);
-        // A run asks for one seed, at every update.
-        let (known, cut) = self.first_cut.get_or_init(|| (seed, of_seed()));
-        if *known == seed { cut.clone() } else { of_seed() }
+    fn cut(&self, seed: u64) -> Arc<Cut> {
+        self.first_cut.of(&self.labels, self.cutting(), seed)
     }
 
     fn batch(&self, examples: &[usize]) -> Batch {
@@ -236,7 +232,8 @@ impl Task for Digits {
     }
 
     fn training_batch(&self, seed: u64, update: u64, size: usize) -> Batch {
-        let training = self.cut(seed).training;
+        let cut = self.cut(seed);
+        let training = &cut.training;
         let mut random = Random::new(seed, Stream::Training(update));
         let drawn: Vec<usize> = (0..size).map(|_| training[random.index(training.len())]).collect();
         self.batch(&drawn)

@@ -7,6 +7,7 @@
 //! model knows nothing.
 
 use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
 
 use sequence::{
     Batch, Column, Floor, InputKind, Interface, LossKind, Predictions, Random, Score, Stream, Task, TestSet,
@@ -16,7 +17,7 @@ use serde_json::Value;
 
 use super::TaskEntry;
 use crate::batches::feature_rows;
-use crate::labelled::{self, Cut, Cutting};
+use crate::labelled::{self, Cut, Cutting, FirstCut};
 use crate::metrics::classification_scores;
 use crate::separated::{self, Table};
 use crate::{CORPORA, Corpora, DataError, Download, settings};
@@ -86,6 +87,7 @@ struct TabularClassification {
     values: Vec<f32>,
     labels: Vec<u32>,
     classes: usize,
+    first_cut: FirstCut,
 }
 
 impl TabularClassification {
@@ -169,11 +171,11 @@ impl TabularClassification {
             }
             columns.push(if real { Column::Real } else { Column::Category { levels: levels.len() } });
         }
-        Ok(Self { config, columns, values, labels, classes: classes.len() })
+        Ok(Self { config, columns, values, labels, classes: classes.len(), first_cut: FirstCut::default() })
     }
 
-    fn cut(&self, seed: u64) -> Cut {
-        labelled::cut(&self.labels, self.config.cutting(), seed)
+    fn cut(&self, seed: u64) -> Arc<Cut> {
+        self.first_cut.of(&self.labels, self.config.cutting(), seed)
     }
 
     /// These rows, in one batch.
@@ -204,7 +206,8 @@ impl Task for TabularClassification {
     }
 
     fn training_batch(&self, seed: u64, update: u64, size: usize) -> Batch {
-        let training = self.cut(seed).training;
+        let cut = self.cut(seed);
+        let training = &cut.training;
         let mut random = Random::new(seed, Stream::Training(update));
         let drawn: Vec<usize> = (0..size).map(|_| training[random.index(training.len())]).collect();
         self.batch(&drawn)

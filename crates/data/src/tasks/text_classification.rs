@@ -12,6 +12,7 @@
 //! Tokens: 0 padding, 1 unknown, then the words of all texts in order of their code points.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::Arc;
 
 use sequence::{
     Batch, Floor, InputKind, Interface, LossKind, Predictions, Random, Score, Stream, Task, TestSet,
@@ -21,7 +22,7 @@ use serde_json::Value;
 
 use super::TaskEntry;
 use crate::batches::{EVALUATION_BATCH, TokenSequence, collate};
-use crate::labelled::{self, Cut, Cutting};
+use crate::labelled::{self, Cut, Cutting, FirstCut};
 use crate::metrics::classification_scores;
 use crate::words::words;
 use crate::{Corpora, DataError, settings};
@@ -146,6 +147,7 @@ struct TextClassification {
     /// Names of the classes, in order.
     classes: Vec<String>,
     vocabulary: usize,
+    first_cut: FirstCut,
 }
 
 impl TextClassification {
@@ -208,11 +210,11 @@ impl TextClassification {
         let labels: Vec<u32> = distinct.iter().map(|(class, _)| label(class)).collect();
         labelled::check(NAME, &labels, &classes, config.cutting())?;
         let vocabulary = numbers.len() + FIRST_WORD as usize;
-        Ok(Self { config, texts, labels, classes, vocabulary })
+        Ok(Self { config, texts, labels, classes, vocabulary, first_cut: FirstCut::default() })
     }
 
-    fn cut(&self, seed: u64) -> Cut {
-        labelled::cut(&self.labels, self.config.cutting(), seed)
+    fn cut(&self, seed: u64) -> Arc<Cut> {
+        self.first_cut.of(&self.labels, self.config.cutting(), seed)
     }
 
     /// The examples as a model reads them that knows these words.
@@ -289,10 +291,11 @@ impl Task for TextClassification {
     }
 
     fn training_batch(&self, seed: u64, update: u64, size: usize) -> Batch {
-        let training = self.cut(seed).training;
+        let cut = self.cut(seed);
+        let training = &cut.training;
         let mut random = Random::new(seed, Stream::Training(update));
         let drawn: Vec<usize> = (0..size).map(|_| training[random.index(training.len())]).collect();
-        collate(&self.sequences(&drawn, &self.known(&training)), PADDING)
+        collate(&self.sequences(&drawn, &self.known(training)), PADDING)
     }
 
     fn validation(&self, seed: u64) -> Vec<Batch> {
@@ -324,8 +327,9 @@ impl Task for TextClassification {
     }
 
     fn training_set(&self, seed: u64) -> Option<Vec<Batch>> {
-        let training = self.cut(seed).training;
-        Some(self.batches(&training, &self.known(&training)))
+        let cut = self.cut(seed);
+        let training = &cut.training;
+        Some(self.batches(training, &self.known(training)))
     }
 }
 
@@ -389,9 +393,9 @@ mod tests {
     #[test]
     fn parts_share_no_text() {
         let task = of(&json!({"folds": 4})).unwrap();
-        let mut cut = task.cut(2);
+        let cut = task.cut(2);
         assert_eq!((cut.training.len(), cut.validation.len(), cut.test.len()), (27, 3, 10));
-        let mut all = std::mem::take(&mut cut.training);
+        let mut all = cut.training.clone();
         all.extend(cut.validation.iter().chain(&cut.test));
         all.sort_unstable();
         assert_eq!(all, (0..40).collect::<Vec<_>>());
