@@ -9,6 +9,7 @@ mod adding;
 mod category_draws;
 mod cause_and_bystander;
 pub(crate) mod character_language_model;
+mod copy_memory;
 mod dependent_features;
 mod digits;
 mod first_cue_recall;
@@ -60,6 +61,7 @@ pub static TASKS: &[TaskEntry] = &[
     indexed_recall::ENTRY,
     adding::ENTRY,
     shifted_copy::ENTRY,
+    copy_memory::ENTRY,
     needle::ENTRY,
     cause_and_bystander::ENTRY,
     t_maze::ENTRY,
