@@ -1,7 +1,7 @@
 """Times naive Bayes and logistic regression beside scikit-learn, on the film reviews as words and pairs.
 
-Writes bench/results/classifiers.csv: implementation, model, task (`fit` or `answer`), seconds (processor time of one thread), accuracy;
-one row a repeat. Both sides get the same sequences of words, by number, of the same fold. `fit` is from these to a fitted model: counting
+Writes bench/results/PROCESSOR/classifiers.csv: implementation, model, task (`fit` or `answer`), seconds (processor time of one thread),
+accuracy; one row a repeat. Both sides get the same sequences of words, by number, of the same fold. `fit` is from these to a fitted model: counting
 the n-grams and fitting. Ours also answers for the validation examples in that time, which the harness asks of every model.
 scikit-learn reads the words with CountVectorizer, and `fit-matrix` is its fit alone, once the matrix is there. Logistic regression
 ends on both sides where no entry of the gradient of the mean loss exceeds 0.0001, with C = 1.
@@ -24,6 +24,8 @@ os.environ |= {name: "1" for name in ("RAYON_NUM_THREADS", "OMP_NUM_THREADS", "O
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import MultinomialNB
+
+import processor
 
 HERE = pathlib.Path(__file__).parent
 OURS = HERE.parent / "target/release/examples/classifiers"
@@ -76,7 +78,7 @@ def main():
                 found = ours(model, settings) if who == "seqlab" else theirs(make, training, test)
                 if repeat > 0:
                     rows += [(who, model, task, f"{seconds:.6g}", f"{accuracy:.6g}") for task, (seconds, accuracy) in found.items()]
-    path = HERE / "results" / "classifiers.csv"
+    path = processor.folder() / "classifiers.csv"
     with path.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["implementation", "model", "task", "seconds", "accuracy"])
