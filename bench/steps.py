@@ -121,22 +121,33 @@ class Peer:
                 self.parents[name, threads] = start(sys.executable, __file__, "--peer", name)
             self.process = self.parents[name, threads]
             self.idle_bytes = int(self.ask(json.dumps(setting)))
-        # The first step allocates, compiles and packs; the second tells how long one lasts, and is a repeat if that is long.
-        self.steps(1)
+        # The first step allocates, compiles and packs. It is not timed, so all peers make theirs side by side.
+        self.tell(1)
+
+    def second_step(self):
+        """Makes the step that tells how long one lasts, which is a repeat if that is long."""
         self.count = 1
         self.step_seconds = self.repeat()
         self.count = max(1, round(REPEAT_SECONDS / self.step_seconds))
         if self.count > 1:
             self.clean.clear()
 
-    def ask(self, line):
-        """The answer to a line."""
+    def tell(self, line):
+        """Sends a line."""
         self.process.stdin.write(f"{line}\n")
         self.process.stdin.flush()
+
+    def answer(self):
+        """The answer to the last line."""
         answer = self.process.stdout.readline()
         if not answer:
             sys.exit(f"{self.name} ended with {self.process.wait()}")
         return answer
+
+    def ask(self, line):
+        """The answer to a line."""
+        self.tell(line)
+        return self.answer()
 
     def steps(self, count):
         """Processor and wall seconds of `count` steps."""
@@ -196,6 +207,10 @@ def time_setting(setting, order, trial):
     """All peers of one setting, with their clean repeats; in a trial with three repeats of one thread, clean or not."""
     waiting = [Peer(setting, *name) for name in peers(setting) if not trial or name[1] == 1]
     everyone = list(waiting)
+    for peer in everyone:
+        peer.answer()
+    for peer in everyone:
+        peer.second_step()
     if trial:
         for peer in 3 * everyone:
             peer.clean.append(tuple(seconds / peer.count for seconds in peer.steps(peer.count)))
