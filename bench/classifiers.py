@@ -31,6 +31,8 @@ from sklearn.naive_bayes import CategoricalNB, GaussianNB, MultinomialNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
+import processor
+
 HERE = pathlib.Path(__file__).parent
 OURS = HERE.parent / "target/release/examples/classifiers"
 REPEATS = 7
@@ -143,7 +145,7 @@ def compare(data):
 
 def main():
     rows = [row for data in MODELS for row in compare(data)]
-    path = HERE / "results" / "classifiers.csv"
+    path = processor.folder() / "classifiers.csv"
     with path.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["implementation", "data", "model", "task", "seconds", "accuracy"])

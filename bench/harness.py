@@ -1,7 +1,7 @@
 """Times seqlab itself: what it adds to the training within cells, two cells side by side, planning, reports and the first build.
 
-Writes bench/results/harness.csv: quantity, unit, value, detail; one row a repeat, of which readers take the median.
-Everything runs in a temporary folder with definitions of its own, whose cells last some four to eight seconds each. The
+Writes bench/results/PROCESSOR/harness.csv: quantity, unit, value, detail; one row a repeat, of which readers take the median.
+Everything runs in a temporary folder with definitions of its own, whose cells last some five to ten seconds each. The
 large table is that of results/lstm-vs-transformer under other seeds, sorted as seqlab sorts.
 
 Run through `make bench`. With `--first-build` it measures nothing but `cargo build --release`, which takes ten minutes, and keeps
@@ -19,9 +19,11 @@ import sys
 import tempfile
 import time
 
+import processor
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SEQLAB = ROOT / "target/release/seqlab"
-RESULTS = ROOT / "bench/results/harness.csv"
+RESULTS = processor.folder() / "harness.csv"
 EXPERIMENT = "lstm-vs-transformer"
 CELL_REPEATS, PLAN_REPEATS, TABLE_ROWS = 2, 3, 10_000_000
 FIRST_BUILD = "first build"
@@ -56,7 +58,7 @@ batch = 16
 name = "{model}"
 tasks = ["parity-{model}"]
 """
-        for model, updates in {"lstm": 5000, "transformer": 1600}.items()
+        for model, updates in {"lstm": 6250, "transformer": 2000}.items()
     )
 )
 # 100 lags, 2 models and 500 seeds.

@@ -1,6 +1,7 @@
 """Times the hidden Markov model beside hmmlearn's CategoricalHMM, whose loops are compiled C++.
 
-Writes bench/results/hidden-markov.csv: implementation, task, seconds (processor time of one thread), log-probability; one row a repeat.
+Writes bench/results/PROCESSOR/hidden-markov.csv: implementation, task, seconds (processor time of one thread), log-probability; one row a
+repeat.
 Tasks: `fit`, 20 iterations of Baum-Welch on 500 sequences of 40 symbols from one start, three states, without priors; `score`, the
 probability of all sequences; `decode`, the likeliest path of each. hmmlearn goes through Python once a sequence and iteration. Both sides must come to the same log-probability within 1e-6 and
 to the same states on the paths, but for one in a thousand that are equally likely.
@@ -22,6 +23,8 @@ os.environ |= {name: "1" for name in ("RAYON_NUM_THREADS", "OMP_NUM_THREADS", "O
 
 import numpy
 from hmmlearn.hmm import CategoricalHMM
+
+import processor
 
 HERE = pathlib.Path(__file__).parent
 OURS = HERE.parent / "target/release/examples/hidden_markov"
@@ -85,7 +88,7 @@ def main():
             if repeat > 0:
                 for who, (seconds, log_probability, _) in found.items():
                     rows += [(who, task, f"{each:.6g}", f"{log_probability:.6f}") for task, each in seconds.items()]
-    path = HERE / "results" / "hidden-markov.csv"
+    path = processor.folder() / "hidden-markov.csv"
     with path.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["implementation", "task", "seconds", "log-probability"])

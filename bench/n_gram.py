@@ -1,7 +1,7 @@
 """Times our n-gram beside KenLM: estimation from a text, and scoring of another, one character a symbol.
 
-Writes bench/results/n-gram.csv: implementation, task (`estimate` or `score`), order, seconds (processor time), detail; one row
-a repeat. Interpolated Kneser-Ney of order 6 on the first million characters of tiny Shakespeare; the last twentieth is scored.
+Writes bench/results/PROCESSOR/n-gram.csv: implementation, task (`estimate` or `score`), order, seconds (processor time), detail; one
+row a repeat. Interpolated Kneser-Ney of order 6 on the first million characters of tiny Shakespeare; the last twentieth is scored.
 
 - Estimation is the processor time of a whole process. Both read the text; KenLM's lmplz also writes its model, to a null device.
 - Scoring is timed within the process once the model is there: ours by `bench/n_gram.rs`, KenLM by its Python module, whose one
@@ -25,6 +25,8 @@ import tempfile
 import time
 
 import kenlm
+
+import processor
 
 HERE = pathlib.Path(__file__).parent
 OURS = HERE.parent / "target/release/examples/n_gram"
@@ -110,7 +112,7 @@ def main():
                 result = arms[arm]()
                 if repeat > 0:
                     measured[arm].append(result)
-    path = HERE / "results" / "n-gram.csv"
+    path = processor.folder() / "n-gram.csv"
     with path.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["implementation", "task", "order", "seconds", "detail"])

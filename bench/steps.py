@@ -10,12 +10,12 @@ pinned; eager, and compiled where `torch.compile` accepts it. Peers of a setting
 round asks each for one repeat, in random order. A repeat counts if its process had its processors to itself and the rest of
 the machine was nearly idle; others are repeated.
 
-Writes in bench/results/:
+Writes in bench/results/PROCESSOR/:
 - steps.csv: model, size, batch, time, peer, threads, processor_seconds, wall_seconds (of one step), one row a repeat;
 - memory.csv: model, size, batch, time, peer, idle_bytes (before the first step), peak_bytes;
 - pytorch-steps.csv: model, time, seconds (processor time of a step), for the arms of the experiment, which reads it;
 - gemm.csv: gflops of one thread of torch.mm at 1,024 x 1,024 x 1,024, one row a repeat;
-- machine.csv: what all this ran on.
+- machine.csv: what all this ran on: processor, instruction set, cores, versions.
 
 Run through `make bench`. `steps.py --only 'lstm 128'` is a quick trial of those settings that writes nothing.
 """
@@ -26,17 +26,20 @@ import importlib.metadata
 import json
 import os
 import pathlib
-import platform
 import random
 import subprocess
 import sys
 import time
 
+import processor
+
 HERE = pathlib.Path(__file__).parent
 SEQLAB = HERE.parent / "target" / "release" / "examples" / "training_step"
 SYMBOLS = 65
-# Clean repeats wanted of steps that last at most so many seconds; arms of the experiment, which judges by theirs, get the most. Tries of one peer.
-REPEATS, TRIES = ((0.1, 15), (0.5, 7), (float("inf"), 3)), 60
+# Clean repeats wanted of steps that last at most so many seconds; arms of the experiment, which judges by theirs, get the most.
+REPEATS = ((0.1, 15), (0.5, 5), (float("inf"), 3))
+# Tries of one peer, and the seconds after which no further one begins: at 60 tries of ten seconds a busy machine would hold all up.
+TRIES, TRY_SECONDS = 60, 60
 # A repeat is so many steps that it lasts this long at least.
 REPEAT_SECONDS = 0.08
 # Of the wall time, what a peer has at least of its threads and all others together use at most.
@@ -96,13 +99,13 @@ def peers(setting):
 class Peer:
     """A process that makes training steps when told to.
 
-    Importing PyTorch takes seconds, so one process of each (peer, threads) imports it and forks a fresh child a setting.
+    Importing PyTorch takes seconds, so one process of each (peer, threads) imports all of it and forks a fresh child a setting.
     """
 
     parents = {}
 
     def __init__(self, setting, name, threads):
-        self.name, self.threads, self.clean, self.tries = name, threads, [], 0
+        self.name, self.threads, self.clean, self.tries, self.tried_seconds = name, threads, [], 0, 0
         self.judged = setting["batch"] == 16
         environment = os.environ | {
             variable: str(threads) for variable in ["RAYON_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"]
@@ -118,22 +121,33 @@ class Peer:
                 self.parents[name, threads] = start(sys.executable, __file__, "--peer", name)
             self.process = self.parents[name, threads]
             self.idle_bytes = int(self.ask(json.dumps(setting)))
-        # The first step allocates, compiles and packs; the second tells how long one lasts, and is a repeat if that is long.
-        self.steps(1)
+        # The first step allocates, compiles and packs. It is not timed, so all peers make theirs side by side.
+        self.tell(1)
+
+    def second_step(self):
+        """Makes the step that tells how long one lasts, which is a repeat if that is long."""
         self.count = 1
         self.step_seconds = self.repeat()
         self.count = max(1, round(REPEAT_SECONDS / self.step_seconds))
         if self.count > 1:
             self.clean.clear()
 
-    def ask(self, line):
-        """The answer to a line."""
+    def tell(self, line):
+        """Sends a line."""
         self.process.stdin.write(f"{line}\n")
         self.process.stdin.flush()
+
+    def answer(self):
+        """The answer to the last line."""
         answer = self.process.stdout.readline()
         if not answer:
             sys.exit(f"{self.name} ended with {self.process.wait()}")
         return answer
+
+    def ask(self, line):
+        """The answer to a line."""
+        self.tell(line)
+        return self.answer()
 
     def steps(self, count):
         """Processor and wall seconds of `count` steps."""
@@ -143,11 +157,16 @@ class Peer:
         """How many clean repeats are wanted."""
         return next(repeats for seconds, repeats in REPEATS if self.judged or self.step_seconds <= seconds)
 
+    def is_done(self):
+        """Whether it has its repeats, or no more tries."""
+        return len(self.clean) >= self.wanted() or self.tries >= TRIES or self.tried_seconds >= TRY_SECONDS
+
     def repeat(self):
         """Times one repeat, and keeps it if it is clean. Returns its wall seconds."""
         self.tries += 1
         busy = machine_busy()
         own, wall = self.steps(self.count)
+        self.tried_seconds += wall
         others = 0 if busy is None else machine_busy() - busy - own - TICKS
         # More than one thread is timed by the wall, and a peer may leave a thread idle.
         has_own = self.threads > 1 or own >= OWN_SHARE * wall
@@ -188,6 +207,10 @@ def time_setting(setting, order, trial):
     """All peers of one setting, with their clean repeats; in a trial with three repeats of one thread, clean or not."""
     waiting = [Peer(setting, *name) for name in peers(setting) if not trial or name[1] == 1]
     everyone = list(waiting)
+    for peer in everyone:
+        peer.answer()
+    for peer in everyone:
+        peer.second_step()
     if trial:
         for peer in 3 * everyone:
             peer.clean.append(tuple(seconds / peer.count for seconds in peer.steps(peer.count)))
@@ -196,13 +219,13 @@ def time_setting(setting, order, trial):
         order.shuffle(waiting)
         for peer in waiting:
             peer.repeat()
-        waiting = [peer for peer in waiting if len(peer.clean) < peer.wanted() and peer.tries < TRIES]
+        waiting = [peer for peer in waiting if not peer.is_done()]
     for peer in everyone:
         peer.peak_bytes = peer.close()
         if not trial and len(peer.clean) < peer.wanted():
             print(
                 f"{setting['label']} {setting['size']} at {setting['time']}, {peer.name}: {len(peer.clean)} clean "
-                f"repeats of {TRIES} tries, {peer.wanted()} are wanted; is the machine busy?",
+                f"repeats of {peer.tries} tries, {peer.wanted()} are wanted; is the machine busy?",
                 file=sys.stderr,
             )
     return everyone
@@ -223,14 +246,10 @@ def gemm_gflops():
 
 
 def machine():
-    """Processor, its cores, and the versions of the peers."""
-    try:
-        lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
-        processor = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        processor = platform.machine()
+    """Processor, its instruction set and cores, and the versions of the peers."""
     versions = [("rustc", ["rustc", "--version"]), ("seqlab", ["git", "-C", str(HERE), "rev-parse", "--short", "HEAD"])]
-    found = [("processor", processor), ("cores", os.cpu_count()), ("PyTorch", importlib.metadata.version("torch"))]
+    found = [("processor", processor.name()), ("instruction set", processor.instruction_set()), ("cores", os.cpu_count())]
+    found.append(("PyTorch", importlib.metadata.version("torch")))
     return found + [(name, subprocess.check_output(command, text=True).strip()) for name, command in versions]
 
 
@@ -242,8 +261,8 @@ def median(values):
 
 
 def write(name, header, rows):
-    """A table in bench/results/."""
-    with (HERE / "results" / name).open("w", newline="") as file:
+    """A table in the folder of this processor."""
+    with (processor.folder() / name).open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(header)
         writer.writerows(rows)
@@ -286,6 +305,8 @@ def main():
 def serve(name):
     """PyTorch's side of training_step.rs: a line is a setting, then counts of steps, then `end`."""
     import torch
+    # The optimiser would import it, in every child anew.
+    import torch._dynamo
 
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     # No operation has run so far, so there are no threads that a fork would lose.

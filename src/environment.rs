@@ -9,6 +9,7 @@ use experiment::{Code, Host};
 use kernels::instruction_set::{InstructionSet, instruction_set, set_instruction_set};
 
 use crate::failure::Failure;
+use crate::processor;
 
 /// The folder of definitions below the root of a project.
 pub(crate) const EXPERIMENTS: &str = "experiments";
@@ -84,24 +85,13 @@ fn git(root: &Path, arguments: &[&str]) -> anyhow::Result<String> {
 
 /// The machine, as far as the system describes it.
 pub(crate) fn host() -> Host {
-    let set = match instruction_set() {
-        InstructionSet::Portable => "portable",
-        InstructionSet::Avx2 => "avx2",
-        InstructionSet::Avx512 => "avx512",
-    };
     Host {
-        processor: processor().unwrap_or_else(|| std::env::consts::ARCH.to_owned()),
+        processor: processor::name(),
         caches: caches(),
-        instruction_set: set.to_owned(),
+        instruction_set: processor::spelled(instruction_set()).to_owned(),
         cores: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
         memory_bytes: memory().unwrap_or(0),
     }
-}
-
-fn processor() -> Option<String> {
-    let text = std::fs::read_to_string("/proc/cpuinfo").ok()?;
-    let line = text.lines().find(|line| line.starts_with("model name"))?;
-    Some(line.split_once(':')?.1.trim().to_owned())
 }
 
 /// Such as `L1d 32K, L2 1024K, L3 33792K`; empty where the system does not tell.

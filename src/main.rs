@@ -6,6 +6,7 @@ mod commands;
 mod environment;
 mod failure;
 mod output;
+mod processor;
 mod progress;
 mod project;
 mod workers;

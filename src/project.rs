@@ -5,11 +5,13 @@ use std::path::{Path, PathBuf};
 use experiment::Workspace;
 use record::claims::Register;
 use record::definition::{Definition, unknown};
+use record::pytorch::PYTORCH_STEPS;
 use record::verdict::Verdicts;
 
 use crate::clock::Clock;
 use crate::environment::{self, EXPERIMENTS};
 use crate::failure::{Failure, OrUsage};
+use crate::processor;
 
 /// A project by its root folder.
 #[derive(Clone, Debug)]
@@ -79,9 +81,9 @@ impl Project {
         path.strip_prefix(&self.root).unwrap_or(path)
     }
 
-    /// The committed step times of PyTorch; the file may be missing.
+    /// The committed step times of PyTorch on this kind of processor; the file may be missing.
     pub(crate) fn bench(&self) -> PathBuf {
-        self.root.join("bench/results/pytorch-steps.csv")
+        self.root.join("bench/results").join(processor::folder()).join(PYTORCH_STEPS)
     }
 
     /// Everything that experiments need of this project and this machine.

@@ -305,11 +305,16 @@ fn write(
     write_curves(&folder.join("curves.csv"), &tables.curves)?;
     write_timing(&folder.join("timing.csv"), &tables.timing)?;
     // The result keeps the times that it was made with, whatever the benchmark says later.
-    if workspace.pytorch_steps.exists() {
-        let kept = folder.join(PYTORCH_STEPS);
-        std::fs::copy(&workspace.pytorch_steps, &kept)
-            .map_err(|source| RecordError::File { path: kept, source })?;
-    }
+    // Those of an earlier run, perhaps on another processor, say nothing of this one.
+    let kept = folder.join(PYTORCH_STEPS);
+    let copied = if workspace.pytorch_steps.exists() {
+        std::fs::copy(&workspace.pytorch_steps, &kept).map(drop)
+    } else if kept.exists() {
+        std::fs::remove_file(&kept)
+    } else {
+        Ok(())
+    };
+    copied.map_err(|source| RecordError::File { path: kept, source })?;
     let bytes = std::fs::read(&runs).map_err(|source| RecordError::File { path: runs, source })?;
     let provenance = provenance(plan, workspace, records, rates, record::digest(&bytes));
     provenance.write(&folder.join("provenance.json"))?;
@@ -457,6 +462,18 @@ mod tests {
             let other = run_in(folder.path(), &RunOptions { jobs: Some(jobs), shuffle, ..options() });
             assert!(table(&summary) == table(&other), "jobs {jobs}, shuffle {shuffle:?}");
         }
+    }
+
+    #[test]
+    fn step_times_of_another_processor_do_not_stay_with_a_result() {
+        let folder = tempfile::tempdir().unwrap();
+        let steps = workspace(folder.path()).pytorch_steps;
+        std::fs::write(&steps, "model,time,seconds\nlstm,64,0.5\n").unwrap();
+        let kept = run_in(folder.path(), &options()).folder.join(PYTORCH_STEPS);
+        assert!(kept.exists());
+        std::fs::remove_file(&steps).unwrap();
+        run_in(folder.path(), &options());
+        assert!(!kept.exists());
     }
 
     #[test]

@@ -18,7 +18,7 @@ pub struct Workspace {
     pub results: PathBuf,
     /// Cells and tables that git ignores.
     pub state: PathBuf,
-    /// Step times of PyTorch: columns `model,time,seconds`. The file may be missing.
+    /// Step times of PyTorch on this kind of processor: columns `model,time,seconds`. The file may be missing.
     pub pytorch_steps: PathBuf,
     /// Where texts are found.
     pub corpora: Corpora,
