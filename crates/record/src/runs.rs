@@ -3,27 +3,49 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use indexmap::IndexMap;
+use hashbrown::DefaultHashBuilder;
+use indexmap::{Equivalent, IndexMap};
 
 use crate::RecordError;
 use crate::cell::Outcome;
-use crate::table::{RunRow, each_run};
+use crate::table::{RunLine, RunRow, each_run};
 
 /// What the rows of one number have in common over cells and seeds. A table has few kinds.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Kind {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Kind<T = String> {
     /// Label of the task in the experiment.
-    pub task: String,
+    pub task: T,
     /// Settings that vary, such as `lag=20`.
-    pub setting: String,
+    pub setting: T,
     /// Label of the model in the experiment.
-    pub model: String,
+    pub model: T,
     /// `tuning`, `evaluation` or `common-rate`.
-    pub phase: String,
+    pub phase: T,
     /// Split, such as `test`.
-    pub split: String,
+    pub split: T,
     /// Metric.
-    pub metric: String,
+    pub metric: T,
+}
+
+impl Kind<&str> {
+    fn owned(self) -> Kind {
+        let Self { task, setting, model, phase, split, metric } = self;
+        let [task, setting, model, phase, split, metric] =
+            [task, setting, model, phase, split, metric].map(str::to_owned);
+        Kind { task, setting, model, phase, split, metric }
+    }
+}
+
+impl Equivalent<Kind> for Kind<&str> {
+    fn equivalent(&self, kind: &Kind) -> bool {
+        // What differs between neighbours comes first.
+        self.metric == kind.metric
+            && self.split == kind.split
+            && self.setting == kind.setting
+            && self.model == kind.model
+            && self.task == kind.task
+            && self.phase == kind.phase
+    }
 }
 
 /// What a row says beyond its kind, as in [`RunRow`].
@@ -46,7 +68,7 @@ pub struct Run {
 /// Rows of `runs.csv` by kind: kinds in the order of their first row, rows of a kind in the order of the table.
 #[derive(Clone, Debug, Default)]
 pub struct Runs {
-    kinds: IndexMap<Kind, Vec<Run>>,
+    kinds: IndexMap<Kind, Vec<Run>, DefaultHashBuilder>,
 }
 
 impl Runs {
@@ -55,7 +77,24 @@ impl Runs {
     /// # Errors
     /// As [`read_runs`](crate::table::read_runs).
     pub fn read(path: &Path) -> Result<Self, RecordError> {
-        each_run(path)?.collect()
+        let mut runs = Self::default();
+        let mut cell = Arc::default();
+        each_run(path, |line| runs.push(&line, &mut cell))?.collect::<Result<(), _>>()?;
+        Ok(runs)
+    }
+
+    /// Adds a row, whose cell is mostly that of the row before.
+    fn push(&mut self, line: &RunLine, before: &mut Arc<str>) {
+        if **before != *line.cell {
+            *before = line.cell.into();
+        }
+        let &RunLine { kind, rate, seed, outcome, value, count, .. } = line;
+        let run = Run { cell: Arc::clone(before), rate, seed, outcome, value, count };
+        if let Some(runs) = self.kinds.get_mut(&kind) {
+            runs.push(run);
+        } else {
+            self.kinds.insert(kind.owned(), vec![run]);
+        }
     }
 
     /// The kinds.
@@ -82,27 +121,22 @@ impl Runs {
 
 impl FromIterator<(Kind, Run)> for Runs {
     fn from_iter<T: IntoIterator<Item = (Kind, Run)>>(rows: T) -> Self {
-        let mut kinds: IndexMap<Kind, Vec<Run>> = IndexMap::new();
+        let mut runs = Self::default();
         for (kind, run) in rows {
-            kinds.entry(kind).or_default().push(run);
+            runs.kinds.entry(kind).or_default().push(run);
         }
-        Self { kinds }
+        runs
     }
 }
 
 impl FromIterator<RunRow> for Runs {
     fn from_iter<T: IntoIterator<Item = RunRow>>(rows: T) -> Self {
-        let mut shared: Arc<str> = Arc::default();
-        let halves = |row: RunRow| {
-            let RunRow { task, setting, model, phase, split, metric, .. } = row;
-            let RunRow { cell, rate, seed, outcome, value, count, .. } = row;
-            if *shared != *cell {
-                shared = cell.into();
-            }
-            let run = Run { cell: Arc::clone(&shared), rate, seed, outcome, value, count };
-            (Kind { task, setting, model, phase, split, metric }, run)
-        };
-        rows.into_iter().map(halves).collect()
+        let mut runs = Self::default();
+        let mut cell = Arc::default();
+        for row in rows {
+            runs.push(&row.line(), &mut cell);
+        }
+        runs
     }
 }
 

@@ -7,6 +7,7 @@ use std::str::FromStr;
 use polars::prelude::*;
 
 use crate::cell::Outcome;
+use crate::runs::Kind;
 use crate::{RecordError, spelled, store};
 
 /// One row of `runs.csv`: one number of one cell.
@@ -209,7 +210,7 @@ fn write_csv(path: &Path, mut frame: DataFrame) -> Result<(), RecordError> {
 fn each<'a, const N: usize, T>(
     path: &'a Path,
     names: [&str; N],
-    row: impl Fn([&str; N]) -> Result<T, String> + 'a,
+    mut row: impl FnMut([&str; N]) -> Result<T, String> + 'a,
 ) -> Result<impl Iterator<Item = Result<T, RecordError>> + 'a, RecordError> {
     let file = std::fs::File::open(path).map_err(|error| RecordError::file(path, error))?;
     let damaged = |error: csv::Error| RecordError::format(path, error.to_string());
@@ -237,17 +238,56 @@ fn parsed<T: FromStr>(name: &str, field: &str, what: &str) -> Result<T, String> 
     field.parse().map_err(|_| format!("`{field}` in column `{name}` is not {what}"))
 }
 
-/// Reads `runs.csv`.
+/// Reads `runs.csv`. [`Runs::read`](crate::runs::Runs::read) takes a fraction of the memory.
 ///
 /// # Errors
 /// When the file is missing, lacks a column, or a field does not parse; the message names the line.
 pub fn read_runs(path: &Path) -> Result<Vec<RunRow>, RecordError> {
-    each_run(path)?.collect()
+    each_run(path, |line| line.row())?.collect()
 }
 
-pub(crate) fn each_run(
-    path: &Path,
-) -> Result<impl Iterator<Item = Result<RunRow, RecordError>>, RecordError> {
+/// A row of `runs.csv` as it stands in the file.
+pub(crate) struct RunLine<'a> {
+    pub(crate) kind: Kind<&'a str>,
+    pub(crate) cell: &'a str,
+    pub(crate) rate: f64,
+    pub(crate) seed: u64,
+    pub(crate) outcome: Outcome,
+    pub(crate) value: f64,
+    pub(crate) count: u64,
+}
+
+impl RunLine<'_> {
+    fn row(&self) -> RunRow {
+        let &Self { kind, cell, rate, seed, outcome, value, count } = self;
+        let Kind { task, setting, model, phase, split, metric } = kind;
+        let [cell, task, setting, model, phase, split, metric] =
+            [cell, task, setting, model, phase, split, metric].map(str::to_owned);
+        RunRow { cell, task, setting, model, rate, phase, seed, split, metric, outcome, value, count }
+    }
+}
+
+impl RunRow {
+    pub(crate) fn line(&self) -> RunLine<'_> {
+        let Self { cell, task, setting, model, phase, split, metric, .. } = self;
+        let &Self { rate, seed, outcome, value, count, .. } = self;
+        RunLine {
+            kind: Kind { task, setting, model, phase, split, metric },
+            cell,
+            rate,
+            seed,
+            outcome,
+            value,
+            count,
+        }
+    }
+}
+
+/// What `take` makes of each row of `runs.csv`.
+pub(crate) fn each_run<'a, T>(
+    path: &'a Path,
+    mut take: impl FnMut(RunLine) -> T + 'a,
+) -> Result<impl Iterator<Item = Result<T, RecordError>> + 'a, RecordError> {
     let names = [
         "cell", "task", "setting", "model", "rate", "phase", "seed", "split", "metric", "outcome", "value",
         "count",
@@ -255,21 +295,16 @@ pub(crate) fn each_run(
     each(
         path,
         names,
-        |[cell, task, setting, model, rate, phase, seed, split, metric, outcome, value, count]| {
-            Ok(RunRow {
-                cell: cell.to_owned(),
-                task: task.to_owned(),
-                setting: setting.to_owned(),
-                model: model.to_owned(),
+        move |[cell, task, setting, model, rate, phase, seed, split, metric, outcome, value, count]| {
+            Ok(take(RunLine {
+                kind: Kind { task, setting, model, phase, split, metric },
+                cell,
                 rate: parsed("rate", rate, "a number")?,
-                phase: phase.to_owned(),
                 seed: parsed("seed", seed, "a seed")?,
-                split: split.to_owned(),
-                metric: metric.to_owned(),
                 outcome: Outcome::from_name(outcome).ok_or_else(|| format!("unknown outcome `{outcome}`"))?,
                 value: parsed("value", value, "a number")?,
                 count: parsed("count", count, "a count")?,
-            })
+            }))
         },
     )
 }

@@ -370,7 +370,7 @@ mod tests {
     #[test]
     fn the_headline_is_replaced_in_place_and_only_there() {
         let world = World::new();
-        experiment_report(world.definition(), &world.register, &world.folder(), &Mode::Full).unwrap();
+        world.report(&Mode::Full).unwrap();
         let readme = world.home.path().join("README.md");
         std::fs::write(&readme, format!("before\n{BEGIN}\nold\n{END}\nafter\n")).unwrap();
         let write = || headline(&world.definitions, &world.register, &world.results, &readme);

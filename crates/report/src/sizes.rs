@@ -30,14 +30,18 @@ pub(crate) fn sizes(definition: &Definition, tables: &Tables) -> Grid {
             if cells.is_empty() {
                 continue;
             }
-            let fitted = |metric: &'static str| -> BTreeMap<&str, Vec<(&str, f64)>> {
-                let mut values: BTreeMap<&str, Vec<(&str, f64)>> = BTreeMap::new();
+            let fitted = |metric: &'static str| {
                 let of_metric =
                     move |kind: &Kind| of_arm(kind) && kind.split == "fit" && kind.metric == metric;
-                for (kind, run) in tables.runs.select(of_metric).filter(|(_, run)| run.value.is_finite()) {
-                    values.entry(&run.cell).or_default().push((&kind.setting, run.value));
+                tables.runs.select(of_metric).filter(|(_, run)| run.value.is_finite())
+            };
+            let values = |metric| fitted(metric).map(|(_, run)| run.value);
+            let of_cells = |metric| {
+                let mut cells: BTreeMap<&str, Vec<(&str, f64)>> = BTreeMap::new();
+                for (kind, run) in fitted(metric) {
+                    cells.entry(&run.cell).or_default().push((&kind.setting, run.value));
                 }
-                values
+                per_cell(cells)
             };
             // A cell that two arms share is timed for both.
             let timed = |metric: &str| -> Vec<f64> {
@@ -48,10 +52,10 @@ pub(crate) fn sizes(definition: &Definition, tables: &Tables) -> Grid {
             grid.push(vec![
                 task.label.clone(),
                 name_with_role(arm),
-                range(fitted("body-parameters").into_values().flatten().map(|(_, value)| value)),
-                range(fitted("total-parameters").into_values().flatten().map(|(_, value)| value)),
-                mean(&per_cell(fitted("updates")), count),
-                mean(&per_cell(fitted("multiply-adds")), large),
+                range(values("body-parameters")),
+                range(values("total-parameters")),
+                mean(&of_cells("updates"), count),
+                mean(&of_cells("multiply-adds"), large),
                 mean(&timed("processor-seconds"), duration),
                 if peak > 0.0 { format!("{} MiB", count(peak / f64::from(1 << 20))) } else { "-".to_owned() },
             ]);

@@ -9,9 +9,9 @@ use analysis::statistics::{
 };
 use record::cell::Outcome;
 use record::metric::{is_accuracy, is_solved};
-use record::pytorch::{PYTORCH_STEPS, PytorchStep, read_pytorch};
+use record::pytorch::PytorchStep;
 use record::runs::{Kind, Run, Runs};
-use record::table::{CurveTableRow, TimingRow, read_curves, read_timing};
+use record::table::{CurveTableRow, TimingRow, read_curves};
 
 use crate::ReportError;
 
@@ -30,20 +30,14 @@ pub(crate) struct Tables {
 }
 
 impl Tables {
-    /// Reads `runs.csv` and, where they are, `seconds.csv`, `curves.csv` and `timing.csv`.
-    pub(crate) fn read(folder: &Path) -> Result<Self, ReportError> {
-        let optional = |name: &str| Some(folder.join(name)).filter(|path| path.exists());
-        let mut runs = Runs::read(&folder.join("runs.csv"))?;
-        if let Some(seconds) = optional("seconds.csv") {
-            runs.append(Runs::read(&seconds)?);
-        }
+    /// The tables that verdicts are read from, and `curves.csv` in `folder` where it is.
+    pub(crate) fn new(tables: analysis::Tables, folder: &Path) -> Result<Self, ReportError> {
+        let analysis::Tables { mut runs, seconds, timing, pytorch } = tables;
+        runs.append(seconds);
         runs.append(means_over_blocks(&runs));
-        Ok(Self {
-            runs,
-            curves: optional("curves.csv").map_or(Ok(Vec::new()), |path| read_curves(&path))?,
-            timing: optional("timing.csv").map_or(Ok(Vec::new()), |path| read_timing(&path))?,
-            pytorch: read_pytorch(&folder.join(PYTORCH_STEPS))?,
-        })
+        let curves = folder.join("curves.csv");
+        let curves = if curves.exists() { read_curves(&curves)? } else { Vec::new() };
+        Ok(Self { runs, curves, timing, pytorch })
     }
 
     /// Rows that agree with a query.
@@ -300,10 +294,11 @@ mod tests {
     #[test]
     fn tables_without_rows_and_absent_tables_are_empty() {
         let folder = tempfile::tempdir().unwrap();
-        assert!(Tables::read(folder.path()).err().unwrap().to_string().contains("runs.csv"));
+        let read = |folder: &Path| Tables::new(analysis::Tables::read(folder)?, folder);
+        assert!(read(folder.path()).err().unwrap().to_string().contains("runs.csv"));
         record::table::write_runs(&folder.path().join("runs.csv"), &[row("test", 1.0)]).unwrap();
         record::table::write_curves(&folder.path().join("curves.csv"), &[]).unwrap();
-        let tables = Tables::read(folder.path()).unwrap();
+        let tables = read(folder.path()).unwrap();
         assert_eq!((tables.runs.kinds().count(), tables.curves.len(), tables.timing.len()), (1, 0, 0));
     }
 

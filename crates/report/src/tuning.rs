@@ -180,7 +180,7 @@ mod tests {
     #[test]
     fn a_rate_that_was_chosen_at_an_end_of_the_grid_is_named() {
         let world = World::new();
-        let tables = Tables::read(&world.folder()).unwrap();
+        let tables = world.tables();
         let mut provenance = provenance(world.definition());
         let edges = |provenance: &Provenance| {
             let tasks = tuning(world.definition(), &tables, provenance);
