@@ -325,13 +325,12 @@ fn difference(
     let decide = |estimate: Estimate| Decision::of(oriented(estimate, *side).decision, margin);
     let singles: Option<Vec<f64>> =
         pairs.iter().map(|blocks| if let [value] = blocks[..] { Some(value) } else { None }).collect();
-    let (whole, fragile) = match &singles {
-        Some(values) => estimated(values, |values| mean(values, level, floor), decide),
-        None => {
-            // Borrowed, so that leaving one out copies no blocks.
-            let pairs: Vec<&[f64]> = pairs.iter().map(Vec::as_slice).collect();
-            estimated(&pairs, |pairs| seeds_and_blocks(pairs, level), decide)
-        }
+    let (whole, fragile) = if let Some(values) = &singles {
+        estimated(values, |values| mean(values, level, floor), decide)
+    } else {
+        // Borrowed, so that leaving one out copies no blocks.
+        let pairs: Vec<&[f64]> = pairs.iter().map(Vec::as_slice).collect();
+        estimated(&pairs, |pairs| seeds_and_blocks(pairs, level), decide)
     }
     .map_err(|error| error.to_string())?;
     let decision = decide(whole);

@@ -1,5 +1,5 @@
 //! The long tables `runs.csv`, `curves.csv` and `timing.csv`: sorted and written through Polars, read a row at a time, because
-//! a table may be larger than the memory that it would fill.
+//! a table as a whole may be larger than what is kept of it.
 
 use std::path::Path;
 use std::str::FromStr;

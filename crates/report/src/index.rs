@@ -348,8 +348,8 @@ fn experiments(definitions: &[Definition], read: &[Results]) -> Grid {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Mode;
     use crate::testing::{self, World};
-    use crate::{Mode, experiment_report};
 
     #[test]
     fn the_index_lists_experiments_and_every_claim() {
