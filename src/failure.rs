@@ -95,10 +95,7 @@ impl From<experiment::ExperimentError> for Failure {
 
 impl From<analysis::AnalysisError> for Failure {
     fn from(error: analysis::AnalysisError) -> Self {
-        match error {
-            analysis::AnalysisError::Claim { .. } => Self::usage(error.to_string()),
-            analysis::AnalysisError::Record(_) => Self::other(&error),
-        }
+        Self::usage(error.to_string())
     }
 }
 

@@ -28,7 +28,7 @@ const DIRECTION: &[(&str, &[&str])] = &[
 /// Who may name a library that would otherwise spread.
 const CONFINED: &[(&str, &[&str])] = &[
     ("burn", &["kernels", "training", "models"]),
-    ("polars", &["record", "analysis"]),
+    ("polars", &["record"]),
     ("clap", &["seqlab"]),
     ("indicatif", &["seqlab"]),
     ("anyhow", &["seqlab"]),

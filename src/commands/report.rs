@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use ::report::{Mode, experiment_report, headline, index};
+use analysis::Tables;
 use record::claims::Register;
 use record::definition::Definition;
 use record::provenance::Provenance;
@@ -41,8 +42,7 @@ pub(crate) fn run(experiment: Option<&str>) -> Result<Ending, Failure> {
             output::warning(stale);
             continue;
         }
-        let verdicts = judge(&definition, &register, &folder)?;
-        experiment_report(&definition, &register, &folder, &Mode::Full)?;
+        let verdicts = judged(&definition, &register, &folder)?;
         print(&verdicts, &register);
         output::line(format_args!("{}", project.relative(&folder.join("README.md")).display()));
     }
@@ -50,14 +50,16 @@ pub(crate) fn run(experiment: Option<&str>) -> Result<Ending, Failure> {
     Ok(Ending::Success)
 }
 
-/// Judges the tables in `folder` and writes the verdicts there.
-pub(crate) fn judge(
+/// Judges the tables in `folder`, and writes the verdicts and the card there.
+pub(crate) fn judged(
     definition: &Definition,
     register: &Register,
     folder: &Path,
 ) -> Result<Verdicts, Failure> {
-    let verdicts = analysis::judge(definition, register, folder)?;
+    let tables = Tables::read(folder)?;
+    let verdicts = analysis::judge(definition, register, &tables)?;
     verdicts.write(&folder.join("verdicts.json"))?;
+    experiment_report(definition, register, folder, tables, &Mode::Full)?;
     Ok(verdicts)
 }
 

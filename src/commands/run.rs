@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use ::report::{Mode, experiment_report};
+use analysis::Tables;
 use anyhow::Context;
 use experiment::{Comparison, EstimateRow, Plan, PlanOptions, Profile, RunOptions, Summary, Workspace};
 use record::claims::Register;
@@ -59,13 +60,12 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<Ending, Failure> {
     let card = summary.folder.join("README.md");
     let verdicts = match &standing {
         Standing::Evidence | Standing::WithoutSomeTasks => {
-            let verdicts = report::judge(&plan.definition, &workspace.claims, &summary.folder)?;
-            experiment_report(&plan.definition, &workspace.claims, &summary.folder, &Mode::Full)?;
-            Some(verdicts)
+            Some(report::judged(&plan.definition, &workspace.claims, &summary.folder)?)
         }
         Standing::Partial(watermark) => {
             let mode = Mode::Quick { watermark: watermark.clone() };
-            experiment_report(&plan.definition, &workspace.claims, &summary.folder, &mode)?;
+            let tables = Tables::read(&summary.folder)?;
+            experiment_report(&plan.definition, &workspace.claims, &summary.folder, tables, &mode)?;
             None
         }
     };

@@ -244,6 +244,18 @@ fn smallest_rate(trials: usize, rate: f64, side: Side, level: f64) -> f64 {
         .fold(f64::NAN, f64::min)
 }
 
+/// An estimate over units, and whether one unit carries what is decided by it.
+fn estimated<U: Clone>(
+    units: &[U],
+    estimate: impl Fn(&[U]) -> Result<Estimate, StatisticsError>,
+    decide: impl Fn(Estimate) -> Decision,
+) -> Result<(Estimate, bool), StatisticsError> {
+    let whole = estimate(units)?;
+    let fragile =
+        is_fragile(units, decide(whole), |rest| estimate(rest).map_or(Decision::Inconclusive, &decide));
+    Ok((whole, fragile))
+}
+
 /// Left minus right, seed by seed.
 fn difference(
     tables: &Tables,
@@ -310,24 +322,22 @@ fn difference(
         0.0
     };
     let margin = if *scale == Scale::Ratio { margin.ln() } else { *margin };
-    // Borrowed, so that leaving one out copies no blocks.
-    let pairs: Vec<&[f64]> = pairs.iter().map(Vec::as_slice).collect();
-    let estimate = |pairs: &[&[f64]]| -> Result<Estimate, StatisticsError> {
-        if pairs.iter().all(|blocks| blocks.len() == 1) {
-            let values: Vec<f64> = pairs.iter().map(|blocks| blocks[0]).collect();
-            mean(&values, level, floor)
-        } else {
-            seeds_and_blocks(pairs, level)
-        }
-    };
     let decide = |estimate: Estimate| Decision::of(oriented(estimate, *side).decision, margin);
-    let whole = estimate(&pairs).map_err(|error| error.to_string())?;
+    let singles: Option<Vec<f64>> =
+        pairs.iter().map(|blocks| if let [value] = blocks[..] { Some(value) } else { None }).collect();
+    let (whole, fragile) = if let Some(values) = &singles {
+        estimated(values, |values| mean(values, level, floor), decide)
+    } else {
+        // Borrowed, so that leaving one out copies no blocks.
+        let pairs: Vec<&[f64]> = pairs.iter().map(Vec::as_slice).collect();
+        estimated(&pairs, |pairs| seeds_and_blocks(pairs, level), decide)
+    }
+    .map_err(|error| error.to_string())?;
     let decision = decide(whole);
-    let fragile = is_fragile(&pairs, decision, |rest| estimate(rest).map_or(Decision::Inconclusive, decide));
     let shown = if *scale == Scale::Ratio { whole.from_scale(statistics::Scale::Log) } else { whole };
     let note = match decision {
         // More seeds do not change how much stretches of the text differ.
-        Decision::Inconclusive if pairs.iter().any(|blocks| blocks.len() > 1) => {
+        Decision::Inconclusive if singles.is_none() => {
             let Interval { low, high } = whole.decision;
             format!("the interval is {:.3} wide and contains the margin", high - low)
         }

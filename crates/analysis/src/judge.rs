@@ -1,8 +1,5 @@
 //! From a definition and its tables to verdicts.
 
-use std::path::Path;
-
-use record::RecordError;
 use record::claims::Register;
 use record::definition::{ClaimKind, ClaimRule, Combine, Definition, Part, Scale, Side};
 use record::verdict::{ClaimVerdict, ControlOutcome, Ending, PartVerdict, Regime, Verdicts};
@@ -15,9 +12,6 @@ use crate::tables::Tables;
 /// Why an experiment cannot be judged at all. A claim that cannot be judged is not an error but an ending.
 #[derive(Debug, thiserror::Error)]
 pub enum AnalysisError {
-    /// A table or definition cannot be read.
-    #[error(transparent)]
-    Record(#[from] RecordError),
     /// A definition judges a claim that nobody registered.
     #[error("{definition}: claim {message} (claims are registered in experiments/claims.toml)")]
     Claim {
@@ -28,11 +22,15 @@ pub enum AnalysisError {
     },
 }
 
-/// Judges every claim of a definition from the tables in `folder`.
+/// Judges every claim of a definition.
 ///
 /// # Errors
-/// When a table is missing or damaged, or a claim is not registered.
-pub fn judge(definition: &Definition, register: &Register, folder: &Path) -> Result<Verdicts, AnalysisError> {
+/// When a claim is not registered.
+pub fn judge(
+    definition: &Definition,
+    register: &Register,
+    tables: &Tables,
+) -> Result<Verdicts, AnalysisError> {
     let ids: Vec<&str> = register.claims.iter().map(|claim| claim.id.as_str()).collect();
     for claim in &definition.claims {
         if !ids.contains(&claim.id.as_str()) {
@@ -40,10 +38,10 @@ pub fn judge(definition: &Definition, register: &Register, folder: &Path) -> Res
             return Err(AnalysisError::Claim { definition: definition.path.display().to_string(), message });
         }
     }
-    Ok(judge_tables(definition, &Tables::read(folder)?))
+    Ok(judge_tables(definition, tables))
 }
 
-/// Judges every claim of a definition from tables in memory.
+/// Judges every claim of a definition, registered or not.
 #[must_use]
 pub fn judge_tables(definition: &Definition, tables: &Tables) -> Verdicts {
     let level = bonferroni(definition.claims.iter().filter(|claim| !claim.parts.is_empty()).count().max(1));

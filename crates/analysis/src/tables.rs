@@ -6,7 +6,8 @@ use std::path::Path;
 use record::RecordError;
 use record::cell::Outcome;
 use record::pytorch::{PYTORCH_STEPS, PytorchStep, read_pytorch};
-use record::table::{RunRow, Runs, TimingRow, read_runs, read_timing};
+use record::runs::{Kind, Run, Runs};
+use record::table::{TimingRow, read_timing};
 use serde_json::Value;
 
 /// What a verdict is read from.
@@ -33,8 +34,8 @@ impl Tables {
     pub fn read(folder: &Path) -> Result<Self, RecordError> {
         let optional = |name: &str| Some(folder.join(name)).filter(|path| path.exists());
         Ok(Self {
-            runs: read_runs(&folder.join("runs.csv"))?.into(),
-            seconds: optional("seconds.csv").map_or(Ok(Vec::new()), |path| read_runs(&path))?.into(),
+            runs: Runs::read(&folder.join("runs.csv"))?,
+            seconds: optional("seconds.csv").map_or(Ok(Runs::default()), |path| Runs::read(&path))?,
             timing: optional("timing.csv").map_or(Ok(Vec::new()), |path| read_timing(&path))?,
             pytorch: read_pytorch(&folder.join(PYTORCH_STEPS))?,
         })
@@ -42,22 +43,22 @@ impl Tables {
 
     /// One value a seed of a metric, and the observations behind each.
     pub(crate) fn by_seed(&self, query: &Query) -> BTreeMap<u64, (f64, u64)> {
-        self.rows(query).map(|row| (row.seed, (row.value, row.count))).collect()
+        self.rows(query).map(|run| (run.seed, (run.value, run.count))).collect()
     }
 
     /// Values a seed and block, for metrics that are recorded by block of the test text.
     pub(crate) fn by_seed_and_block(&self, query: &Query) -> BTreeMap<u64, BTreeMap<String, f64>> {
         let mut values: BTreeMap<u64, BTreeMap<String, f64>> = BTreeMap::new();
-        let blocks = |kind: &RunRow| query.accepts(kind) && kind.split.starts_with("test-block@");
-        for row in self.source(query.metric).select(blocks).filter(|row| is_measured(row)) {
-            values.entry(row.seed).or_default().insert(row.split.clone(), row.value);
+        let blocks = |kind: &Kind| query.accepts(kind) && kind.split.starts_with("test-block@");
+        for (kind, run) in self.source(query.metric).select(blocks).filter(|(_, run)| is_measured(run)) {
+            values.entry(run.seed).or_default().insert(kind.split.clone(), run.value);
         }
         values
     }
 
-    pub(crate) fn rows<'a>(&'a self, query: &'a Query<'a>) -> impl Iterator<Item = &'a RunRow> + 'a {
-        let kinds = move |kind: &RunRow| query.accepts(kind) && kind.split == query.split;
-        self.source(query.metric).select(kinds).filter(|row| is_measured(row))
+    pub(crate) fn rows<'a>(&'a self, query: &'a Query<'a>) -> impl Iterator<Item = &'a Run> + 'a {
+        let kinds = move |kind: &Kind| query.accepts(kind) && kind.split == query.split;
+        self.source(query.metric).select(kinds).map(|(_, run)| run).filter(|run| is_measured(run))
     }
 
     /// Scores at equal seconds live in a table of their own.
@@ -105,18 +106,18 @@ pub(crate) struct Query<'a> {
 }
 
 impl Query<'_> {
-    fn accepts(&self, row: &RunRow) -> bool {
-        row.phase == "evaluation"
-            && row.task == self.task
-            && row.model == self.model
-            && row.metric == self.metric
-            && matches(&row.setting, self.place)
+    fn accepts(&self, kind: &Kind) -> bool {
+        kind.phase == "evaluation"
+            && kind.task == self.task
+            && kind.model == self.model
+            && kind.metric == self.metric
+            && matches(&kind.setting, self.place)
     }
 }
 
 /// Whether the row's cell could be computed.
-fn is_measured(row: &RunRow) -> bool {
-    row.outcome != Outcome::Failed
+fn is_measured(run: &Run) -> bool {
+    run.outcome != Outcome::Failed
 }
 
 /// Whether a setting such as `characters=50000 time=64` agrees with every part of a place.

@@ -72,7 +72,7 @@ fn solved(model: &str, lag: u32, wins: u64) -> Vec<RunRow> {
 }
 
 fn runs(rows: &[Vec<RunRow>]) -> Tables {
-    Tables { runs: rows.concat().into(), ..Tables::default() }
+    Tables { runs: rows.concat().into_iter().collect(), ..Tables::default() }
 }
 
 const SOLVE: &str = r#"

@@ -9,6 +9,7 @@ pub mod definition;
 pub mod metric;
 pub mod provenance;
 pub mod pytorch;
+pub mod runs;
 pub mod spelled;
 pub mod store;
 pub mod table;

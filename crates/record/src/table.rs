@@ -1,12 +1,13 @@
-//! The long tables `runs.csv`, `curves.csv` and `timing.csv`, read and written through Polars.
+//! The long tables `runs.csv`, `curves.csv` and `timing.csv`: sorted and written through Polars, read a row at a time, because
+//! a table as a whole may be larger than what is kept of it.
 
-use std::collections::BTreeMap;
-use std::ops::Deref;
 use std::path::Path;
+use std::str::FromStr;
 
 use polars::prelude::*;
 
 use crate::cell::Outcome;
+use crate::runs::Kind;
 use crate::{RecordError, spelled, store};
 
 /// One row of `runs.csv`: one number of one cell.
@@ -36,66 +37,6 @@ pub struct RunRow {
     pub value: f64,
     /// Independent observations that it averages.
     pub count: u64,
-}
-
-/// Rows of `runs.csv`, found without looking at every one of them.
-///
-/// Rows with the same task, setting, model, phase, split and metric are of one kind. There are few kinds, and each has
-/// a row for every seed.
-#[derive(Clone, Debug, Default)]
-pub struct Runs {
-    rows: Vec<RunRow>,
-    /// Places of the rows of each kind, in the order of their first.
-    kinds: Vec<Vec<usize>>,
-}
-
-impl Runs {
-    /// The first row of each kind, in the order of the table.
-    pub fn kinds(&self) -> impl Iterator<Item = &RunRow> {
-        self.kinds.iter().map(|places| &self.rows[places[0]])
-    }
-
-    /// The rows of all kinds that `accepts` accepts, kind by kind. It must look at nothing but what makes the kind.
-    pub fn select<'a>(&'a self, accepts: impl Fn(&RunRow) -> bool + 'a) -> impl Iterator<Item = &'a RunRow> {
-        let kinds = self.kinds.iter().filter(move |places| accepts(&self.rows[places[0]]));
-        kinds.flatten().map(|&place| &self.rows[place])
-    }
-}
-
-impl From<Vec<RunRow>> for Runs {
-    fn from(rows: Vec<RunRow>) -> Self {
-        let mut kinds: Vec<Vec<usize>> = Vec::new();
-        let mut arms = BTreeMap::new();
-        let mut place = 0;
-        // Neighbours are of one arm mostly, so that it is looked up once for all of them.
-        for neighbours in rows.chunk_by(|one, other| {
-            one.task == other.task
-                && one.model == other.model
-                && one.setting == other.setting
-                && one.phase == other.phase
-        }) {
-            let RunRow { task, model, setting, phase, .. } = &neighbours[0];
-            let arm: &mut BTreeMap<(&str, &str), usize> =
-                arms.entry((task, model, setting, phase)).or_default();
-            for row in neighbours {
-                let kind = *arm.entry((&row.split, &row.metric)).or_insert(kinds.len());
-                if kind == kinds.len() {
-                    kinds.push(Vec::new());
-                }
-                kinds[kind].push(place);
-                place += 1;
-            }
-        }
-        Self { rows, kinds }
-    }
-}
-
-impl Deref for Runs {
-    type Target = [RunRow];
-
-    fn deref(&self) -> &[RunRow] {
-        &self.rows
-    }
 }
 
 /// One row of `curves.csv`: the state of training at one evaluation.
@@ -265,107 +206,107 @@ fn write_csv(path: &Path, mut frame: DataFrame) -> Result<(), RecordError> {
     store::write_whole(path, &bytes)
 }
 
-/// Reads a table with every column as text, so that numbers keep the spelling they were written in.
-fn read_csv(path: &Path) -> Result<DataFrame, RecordError> {
-    if !path.exists() {
-        let missing = std::io::Error::from(std::io::ErrorKind::NotFound);
-        return Err(RecordError::file(path, missing));
-    }
-    CsvReadOptions::default()
-        .with_infer_schema_length(Some(0))
-        .try_into_reader_with_file_path(Some(path.to_owned()))
-        .and_then(CsvReader::finish)
-        .map_err(|error| RecordError::format(path, error.to_string()))
-}
-
-struct Reader<'a> {
+/// Reads a table, each row made by `row` from its fields in the columns `names`. What `row` finds wrong gets the line.
+fn each<'a, const N: usize, T>(
     path: &'a Path,
-    frame: DataFrame,
-}
-
-impl<'a> Reader<'a> {
-    fn open(path: &'a Path) -> Result<Self, RecordError> {
-        Ok(Self { path, frame: read_csv(path)? })
-    }
-
-    /// The fields of a column. Empty fields are empty text.
-    fn fields(&self, name: &str) -> Result<impl Iterator<Item = &str>, RecordError> {
-        let column = self.frame.column(name).map_err(|_| {
-            let names: Vec<&str> =
-                self.frame.get_column_names().into_iter().map(PlSmallStr::as_str).collect();
-            RecordError::format(self.path, format!("no column `{name}`; it has {}", names.join(", ")))
+    names: [&str; N],
+    mut row: impl FnMut([&str; N]) -> Result<T, String> + 'a,
+) -> Result<impl Iterator<Item = Result<T, RecordError>> + 'a, RecordError> {
+    let file = std::fs::File::open(path).map_err(|error| RecordError::file(path, error))?;
+    let damaged = |error: csv::Error| RecordError::format(path, error.to_string());
+    let mut reader = csv::Reader::from_reader(file);
+    let header = reader.headers().map_err(damaged)?;
+    let mut places = [0; N];
+    for (place, name) in places.iter_mut().zip(names) {
+        *place = header.iter().position(|column| column == name).ok_or_else(|| {
+            let columns: Vec<&str> = header.iter().collect();
+            RecordError::format(path, format!("no column `{name}`; it has {}", columns.join(", ")))
         })?;
-        let text = column.str().map_err(|error| RecordError::format(self.path, error.to_string()))?;
-        Ok(text.iter().map(Option::unwrap_or_default))
     }
-
-    fn text(&self, name: &str) -> Result<Vec<String>, RecordError> {
-        Ok(self.fields(name)?.map(str::to_owned).collect())
-    }
-
-    fn parsed<T: std::str::FromStr>(&self, name: &str, what: &str) -> Result<Vec<T>, RecordError> {
-        self.fields(name)?
-            .enumerate()
-            .map(|(row, field)| {
-                field.parse().map_err(|_| {
-                    // Line 1 is the header.
-                    let line = row + 2;
-                    RecordError::format(
-                        self.path,
-                        format!("line {line}: `{field}` in column `{name}` is not {what}"),
-                    )
-                })
-            })
-            .collect()
-    }
+    let mut record = csv::StringRecord::new();
+    Ok(std::iter::from_fn(move || match reader.read_record(&mut record) {
+        Ok(true) => Some(row(places.map(|place| &record[place])).map_err(|message| {
+            let line = record.position().map_or(0, csv::Position::line);
+            RecordError::format(path, format!("line {line}: {message}"))
+        })),
+        Ok(false) => None,
+        Err(error) => Some(Err(damaged(error))),
+    }))
 }
 
-/// Reads `runs.csv`.
+fn parsed<T: FromStr>(name: &str, field: &str, what: &str) -> Result<T, String> {
+    field.parse().map_err(|_| format!("`{field}` in column `{name}` is not {what}"))
+}
+
+/// Reads `runs.csv`. [`Runs::read`](crate::runs::Runs::read) takes a fraction of the memory.
 ///
 /// # Errors
 /// When the file is missing, lacks a column, or a field does not parse; the message names the line.
 pub fn read_runs(path: &Path) -> Result<Vec<RunRow>, RecordError> {
-    let reader = Reader::open(path)?;
-    // Field by field instead of column by column: the table may be large.
-    let (mut cell, mut task, mut setting, mut model, mut phase, mut split, mut metric) = (
-        reader.fields("cell")?,
-        reader.fields("task")?,
-        reader.fields("setting")?,
-        reader.fields("model")?,
-        reader.fields("phase")?,
-        reader.fields("split")?,
-        reader.fields("metric")?,
-    );
-    let (seed, count) = (reader.parsed::<u64>("seed", "a seed")?, reader.parsed::<u64>("count", "a count")?);
-    let (rate, value) =
-        (reader.parsed::<f64>("rate", "a number")?, reader.parsed::<f64>("value", "a number")?);
-    reader
-        .fields("outcome")?
-        .enumerate()
-        .map(|(row, outcome)| {
-            let outcome = Outcome::from_name(outcome).ok_or_else(|| {
-                RecordError::format(path, format!("line {}: unknown outcome `{outcome}`", row + 2))
-            })?;
-            Ok(RunRow {
-                cell: next(&mut cell),
-                task: next(&mut task),
-                setting: next(&mut setting),
-                model: next(&mut model),
-                rate: rate[row],
-                phase: next(&mut phase),
-                seed: seed[row],
-                split: next(&mut split),
-                metric: next(&mut metric),
-                outcome,
-                value: value[row],
-                count: count[row],
-            })
-        })
-        .collect()
+    each_run(path, |line| line.row())?.collect()
 }
 
-fn next<'a>(column: &mut impl Iterator<Item = &'a str>) -> String {
-    column.next().expect("all columns have one length").to_owned()
+/// A row of `runs.csv` as it stands in the file.
+pub(crate) struct RunLine<'a> {
+    pub(crate) kind: Kind<&'a str>,
+    pub(crate) cell: &'a str,
+    pub(crate) rate: f64,
+    pub(crate) seed: u64,
+    pub(crate) outcome: Outcome,
+    pub(crate) value: f64,
+    pub(crate) count: u64,
+}
+
+impl RunLine<'_> {
+    fn row(&self) -> RunRow {
+        let &Self { kind, cell, rate, seed, outcome, value, count } = self;
+        let Kind { task, setting, model, phase, split, metric } = kind;
+        let [cell, task, setting, model, phase, split, metric] =
+            [cell, task, setting, model, phase, split, metric].map(str::to_owned);
+        RunRow { cell, task, setting, model, rate, phase, seed, split, metric, outcome, value, count }
+    }
+}
+
+impl RunRow {
+    pub(crate) fn line(&self) -> RunLine<'_> {
+        let Self { cell, task, setting, model, phase, split, metric, .. } = self;
+        let &Self { rate, seed, outcome, value, count, .. } = self;
+        RunLine {
+            kind: Kind { task, setting, model, phase, split, metric },
+            cell,
+            rate,
+            seed,
+            outcome,
+            value,
+            count,
+        }
+    }
+}
+
+/// What `take` makes of each row of `runs.csv`.
+pub(crate) fn each_run<'a, T>(
+    path: &'a Path,
+    mut take: impl FnMut(RunLine) -> T + 'a,
+) -> Result<impl Iterator<Item = Result<T, RecordError>> + 'a, RecordError> {
+    let names = [
+        "cell", "task", "setting", "model", "rate", "phase", "seed", "split", "metric", "outcome", "value",
+        "count",
+    ];
+    each(
+        path,
+        names,
+        move |[cell, task, setting, model, rate, phase, seed, split, metric, outcome, value, count]| {
+            Ok(take(RunLine {
+                kind: Kind { task, setting, model, phase, split, metric },
+                cell,
+                rate: parsed("rate", rate, "a number")?,
+                seed: parsed("seed", seed, "a seed")?,
+                outcome: Outcome::from_name(outcome).ok_or_else(|| format!("unknown outcome `{outcome}`"))?,
+                value: parsed("value", value, "a number")?,
+                count: parsed("count", count, "a count")?,
+            }))
+        },
+    )
 }
 
 /// Reads `curves.csv`.
@@ -373,26 +314,31 @@ fn next<'a>(column: &mut impl Iterator<Item = &'a str>) -> String {
 /// # Errors
 /// As [`read_runs`].
 pub fn read_curves(path: &Path) -> Result<Vec<CurveTableRow>, RecordError> {
-    let reader = Reader::open(path)?;
-    let (cell, task, setting, model) =
-        (reader.text("cell")?, reader.text("task")?, reader.text("setting")?, reader.text("model")?);
-    let (seed, updates) = (reader.parsed("seed", "a seed")?, reader.parsed("updates", "a count")?);
-    let multiply_adds = reader.parsed("multiply_adds", "a count")?;
-    let (loss, validation) =
-        (reader.parsed("training_loss", "a number")?, reader.parsed("validation", "a number")?);
-    Ok((0..cell.len())
-        .map(|row| CurveTableRow {
-            cell: cell[row].clone(),
-            task: task[row].clone(),
-            setting: setting[row].clone(),
-            model: model[row].clone(),
-            seed: seed[row],
-            updates: updates[row],
-            multiply_adds: multiply_adds[row],
-            training_loss: loss[row],
-            validation: validation[row],
+    let names = [
+        "cell",
+        "task",
+        "setting",
+        "model",
+        "seed",
+        "updates",
+        "multiply_adds",
+        "training_loss",
+        "validation",
+    ];
+    let row = |[cell, task, setting, model, seed, updates, multiply_adds, loss, validation]: [&str; 9]| {
+        Ok(CurveTableRow {
+            cell: cell.to_owned(),
+            task: task.to_owned(),
+            setting: setting.to_owned(),
+            model: model.to_owned(),
+            seed: parsed("seed", seed, "a seed")?,
+            updates: parsed("updates", updates, "a count")?,
+            multiply_adds: parsed("multiply_adds", multiply_adds, "a count")?,
+            training_loss: parsed("training_loss", loss, "a number")?,
+            validation: parsed("validation", validation, "a number")?,
         })
-        .collect())
+    };
+    each(path, names, row)?.collect()
 }
 
 /// Reads `timing.csv`.
@@ -400,28 +346,20 @@ pub fn read_curves(path: &Path) -> Result<Vec<CurveTableRow>, RecordError> {
 /// # Errors
 /// As [`read_runs`].
 pub fn read_timing(path: &Path) -> Result<Vec<TimingRow>, RecordError> {
-    let reader = Reader::open(path)?;
-    let (cell, task, setting, model, metric) = (
-        reader.text("cell")?,
-        reader.text("task")?,
-        reader.text("setting")?,
-        reader.text("model")?,
-        reader.text("metric")?,
-    );
-    let (seed, repeat) = (reader.parsed("seed", "a seed")?, reader.parsed("repeat", "a count")?);
-    let value = reader.parsed("value", "a number")?;
-    Ok((0..cell.len())
-        .map(|row| TimingRow {
-            cell: cell[row].clone(),
-            task: task[row].clone(),
-            setting: setting[row].clone(),
-            model: model[row].clone(),
-            seed: seed[row],
-            metric: metric[row].clone(),
-            repeat: repeat[row],
-            value: value[row],
+    let names = ["cell", "task", "setting", "model", "seed", "metric", "repeat", "value"];
+    let row = |[cell, task, setting, model, seed, metric, repeat, value]: [&str; 8]| {
+        Ok(TimingRow {
+            cell: cell.to_owned(),
+            task: task.to_owned(),
+            setting: setting.to_owned(),
+            model: model.to_owned(),
+            seed: parsed("seed", seed, "a seed")?,
+            metric: metric.to_owned(),
+            repeat: parsed("repeat", repeat, "a count")?,
+            value: parsed("value", value, "a number")?,
         })
-        .collect())
+    };
+    each(path, names, row)?.collect()
 }
 
 #[cfg(test)]

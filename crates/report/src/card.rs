@@ -33,7 +33,7 @@ pub enum Mode {
     },
 }
 
-/// Writes `README.md` and `figures/*.svg` in `folder` from the tables there, and returns their paths.
+/// Writes `README.md` and `figures/*.svg` in `folder` from `tables`, which were read there, and returns their paths.
 ///
 /// # Errors
 /// When a table, a verdict or the provenance is missing or damaged, a claim is not registered, a figure mixes
@@ -42,9 +42,10 @@ pub fn experiment_report(
     definition: &Definition,
     register: &Register,
     folder: &Path,
+    tables: analysis::Tables,
     mode: &Mode,
 ) -> Result<Vec<PathBuf>, ReportError> {
-    let tables = Tables::read(folder)?;
+    let tables = Tables::new(tables, folder)?;
     let provenance = Provenance::read(&folder.join("provenance.json"))?;
     let verdicts = match mode {
         Mode::Full => Some(Verdicts::read(&folder.join("verdicts.json"))?),
@@ -432,7 +433,7 @@ mod tests {
     use crate::testing::World;
 
     fn report(world: &World, mode: &Mode) -> Vec<PathBuf> {
-        experiment_report(world.definition(), &world.register, &world.folder(), mode).unwrap()
+        world.report(mode).unwrap()
     }
 
     fn read(path: &Path) -> String {
@@ -500,9 +501,7 @@ mod tests {
             assert!(!text.contains("**refuted**"), "{text}");
         }
         // The twin: a full run carries no mark, and needs its verdicts.
-        let full = |world: &World| {
-            experiment_report(world.definition(), &world.register, &world.folder(), &Mode::Full)
-        };
+        let full = |world: &World| world.report(&Mode::Full);
         assert!(full(&world).unwrap_err().to_string().contains("verdicts.json"));
         let world = World::new();
         assert!(full(&world).unwrap().iter().all(|path| !read(path).contains("not evidence")));
@@ -553,16 +552,14 @@ mod tests {
         let mut world = World::new();
         let figure = world.definitions[0].figures.iter_mut().find(|figure| figure.name == "language-curve");
         figure.unwrap().at.clear();
-        let error = experiment_report(world.definition(), &world.register, &world.folder(), &Mode::Full);
-        let message = error.unwrap_err().to_string();
+        let message = world.report(&Mode::Full).unwrap_err().to_string();
         assert!(
             message.contains("figure `language-curve`: its rows mix `characters=1000000` and"),
             "{message}"
         );
         let figure = world.definitions[0].figures.iter_mut().find(|figure| figure.name == "parity-length");
         figure.unwrap().floor = Some("unigram".to_owned());
-        let error = experiment_report(world.definition(), &world.register, &world.folder(), &Mode::Full);
-        let message = error.unwrap_err().to_string();
+        let message = world.report(&Mode::Full).unwrap_err().to_string();
         assert!(message.contains("no floor `unigram` of `accuracy`; it has: chance"), "{message}");
     }
 }

@@ -734,7 +734,7 @@ mod tests {
             count: 0,
         };
         let tables = |rows: Vec<RunRow>| Tables {
-            runs: rows.into(),
+            runs: rows.into_iter().collect(),
             curves: Vec::new(),
             timing: Vec::new(),
             pytorch: Vec::new(),

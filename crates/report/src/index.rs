@@ -348,8 +348,8 @@ fn experiments(definitions: &[Definition], read: &[Results]) -> Grid {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Mode;
     use crate::testing::{self, World};
-    use crate::{Mode, experiment_report};
 
     #[test]
     fn the_index_lists_experiments_and_every_claim() {
@@ -370,7 +370,7 @@ mod tests {
     #[test]
     fn the_headline_is_replaced_in_place_and_only_there() {
         let world = World::new();
-        experiment_report(world.definition(), &world.register, &world.folder(), &Mode::Full).unwrap();
+        world.report(&Mode::Full).unwrap();
         let readme = world.home.path().join("README.md");
         std::fs::write(&readme, format!("before\n{BEGIN}\nold\n{END}\nafter\n")).unwrap();
         let write = || headline(&world.definitions, &world.register, &world.results, &readme);

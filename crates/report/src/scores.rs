@@ -632,7 +632,7 @@ mod tests {
     #[test]
     fn not_tried_is_not_failed_and_ignorance_is_flagged() {
         let world = World::new();
-        let tables = Tables::read(&world.folder()).unwrap();
+        let tables = world.tables();
         let scores = scores(world.definition(), &tables);
         let recall = scores.iter().find(|scores| scores.task == "recall").unwrap();
         let solved =

@@ -1,9 +1,9 @@
 //! What each model is made of, and what a run of it costs.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, HashSet};
 
 use record::definition::Definition;
-use record::table::RunRow;
+use record::runs::Kind;
 
 use crate::figure::name_with_role;
 use crate::grid::Grid;
@@ -22,35 +22,28 @@ pub(crate) fn sizes(definition: &Definition, tables: &Tables) -> Grid {
         "processor time a run",
         "peak memory",
     ]);
-    let mut cells: BTreeMap<(&str, &str), BTreeSet<&str>> = BTreeMap::new();
-    // Rows of a cell are neighbours.
-    let of_one_cell = |one: &RunRow, other: &RunRow| {
-        one.cell == other.cell
-            && one.phase == other.phase
-            && one.model == other.model
-            && one.task == other.task
-    };
-    for rows in tables.runs.chunk_by(of_one_cell) {
-        if rows[0].phase == EVALUATION {
-            cells.entry((&rows[0].task, &rows[0].model)).or_default().insert(&rows[0].cell);
-        }
-    }
     for task in &definition.tasks {
         for arm in definition.models_on(&task.label) {
-            let Some(cells) = cells.get(&(task.label.as_str(), arm.label.as_str())) else { continue };
-            let fitted = |metric: &'static str| -> BTreeMap<&str, Vec<(&str, f64)>> {
-                let mut values: BTreeMap<&str, Vec<(&str, f64)>> = BTreeMap::new();
-                let rows = tables.runs.select(move |row| {
-                    row.split == "fit"
-                        && row.metric == metric
-                        && row.task == task.label
-                        && row.phase == EVALUATION
-                });
-                for row in rows.filter(|row| row.value.is_finite() && cells.contains(row.cell.as_str())) {
-                    values.entry(&row.cell).or_default().push((&row.setting, row.value));
-                }
-                values
+            let of_arm =
+                |kind: &Kind| kind.task == task.label && kind.model == arm.label && kind.phase == EVALUATION;
+            let cells: HashSet<&str> = tables.runs.select(of_arm).map(|(_, run)| &*run.cell).collect();
+            if cells.is_empty() {
+                continue;
+            }
+            let fitted = |metric: &'static str| {
+                let of_metric =
+                    move |kind: &Kind| of_arm(kind) && kind.split == "fit" && kind.metric == metric;
+                tables.runs.select(of_metric).filter(|(_, run)| run.value.is_finite())
             };
+            let values = |metric| fitted(metric).map(|(_, run)| run.value);
+            let of_cells = |metric| {
+                let mut cells: BTreeMap<&str, Vec<(&str, f64)>> = BTreeMap::new();
+                for (kind, run) in fitted(metric) {
+                    cells.entry(&run.cell).or_default().push((&kind.setting, run.value));
+                }
+                per_cell(cells)
+            };
+            // A cell that two arms share is timed for both.
             let timed = |metric: &str| -> Vec<f64> {
                 let of_metric = tables.timing.iter().filter(|row| row.metric == metric);
                 of_metric.filter(|row| cells.contains(row.cell.as_str())).map(|row| row.value).collect()
@@ -59,10 +52,10 @@ pub(crate) fn sizes(definition: &Definition, tables: &Tables) -> Grid {
             grid.push(vec![
                 task.label.clone(),
                 name_with_role(arm),
-                range(fitted("body-parameters").into_values().flatten().map(|(_, value)| value)),
-                range(fitted("total-parameters").into_values().flatten().map(|(_, value)| value)),
-                mean(&per_cell(fitted("updates")), count),
-                mean(&per_cell(fitted("multiply-adds")), large),
+                range(values("body-parameters")),
+                range(values("total-parameters")),
+                mean(&of_cells("updates"), count),
+                mean(&of_cells("multiply-adds"), large),
                 mean(&timed("processor-seconds"), duration),
                 if peak > 0.0 { format!("{} MiB", count(peak / f64::from(1 << 20))) } else { "-".to_owned() },
             ]);

@@ -9,8 +9,9 @@ use analysis::statistics::{
 };
 use record::cell::Outcome;
 use record::metric::{is_accuracy, is_solved};
-use record::pytorch::{PYTORCH_STEPS, PytorchStep, read_pytorch};
-use record::table::{CurveTableRow, RunRow, Runs, TimingRow, read_curves, read_runs, read_timing};
+use record::pytorch::PytorchStep;
+use record::runs::{Kind, Run, Runs};
+use record::table::{CurveTableRow, TimingRow, read_curves};
 
 use crate::ReportError;
 
@@ -29,35 +30,31 @@ pub(crate) struct Tables {
 }
 
 impl Tables {
-    /// Reads `runs.csv` and, where they are, `seconds.csv`, `curves.csv` and `timing.csv`.
-    pub(crate) fn read(folder: &Path) -> Result<Self, ReportError> {
-        let optional = |name: &str| Some(folder.join(name)).filter(|path| path.exists());
-        let mut runs = read_runs(&folder.join("runs.csv"))?;
-        runs.extend(optional("seconds.csv").map_or(Ok(Vec::new()), |path| read_runs(&path))?);
-        runs.extend(means_over_blocks(&runs));
-        Ok(Self {
-            runs: runs.into(),
-            curves: optional("curves.csv").map_or(Ok(Vec::new()), |path| read_curves(&path))?,
-            timing: optional("timing.csv").map_or(Ok(Vec::new()), |path| read_timing(&path))?,
-            pytorch: read_pytorch(&folder.join(PYTORCH_STEPS))?,
-        })
+    /// The tables that verdicts are read from, and `curves.csv` in `folder` where it is.
+    pub(crate) fn new(tables: analysis::Tables, folder: &Path) -> Result<Self, ReportError> {
+        let analysis::Tables { mut runs, seconds, timing, pytorch } = tables;
+        runs.append(seconds);
+        runs.append(means_over_blocks(&runs));
+        let curves = folder.join("curves.csv");
+        let curves = if curves.exists() { read_curves(&curves)? } else { Vec::new() };
+        Ok(Self { runs, curves, timing, pytorch })
     }
 
     /// Rows that agree with a query.
-    pub(crate) fn rows<'a>(&'a self, query: &'a Query<'a>) -> impl Iterator<Item = &'a RunRow> {
-        self.runs.select(|kind| query.accepts(kind))
+    pub(crate) fn rows<'a>(&'a self, query: &'a Query<'a>) -> impl Iterator<Item = &'a Run> {
+        self.runs.select(|kind| query.accepts(kind)).map(|(_, run)| run)
     }
 
     /// Seeds of the rows whose kind is accepted.
-    pub(crate) fn seeds(&self, accepts: impl Fn(&RunRow) -> bool) -> BTreeSet<u64> {
-        self.runs.select(accepts).map(|row| row.seed).collect()
+    pub(crate) fn seeds(&self, accepts: impl Fn(&Kind) -> bool) -> BTreeSet<u64> {
+        self.runs.select(accepts).map(|(_, run)| run.seed).collect()
     }
 
     /// What the seeds say at one place, sorted by seed.
     pub(crate) fn sample(&self, query: &Query) -> Sample {
         let mut seeds: Vec<Seed> = self
             .rows(query)
-            .map(|row| Seed { number: row.seed, value: row.value, outcome: row.outcome, count: row.count })
+            .map(|run| Seed { number: run.seed, value: run.value, outcome: run.outcome, count: run.count })
             .collect();
         seeds.sort_by_key(|seed| seed.number);
         Sample::of(query.metric, seeds)
@@ -66,12 +63,12 @@ impl Tables {
     /// The floor of a metric at a setting; floors that hold at every setting have an empty one.
     pub(crate) fn floor(&self, task: &str, name: &str, metric: &str, setting: &str) -> Option<f64> {
         let floors = || {
-            self.runs.select(|row| {
-                row.phase == FLOOR && row.task == task && row.model == name && row.metric == base(metric)
+            self.runs.select(|kind| {
+                kind.phase == FLOOR && kind.task == task && kind.model == name && kind.metric == base(metric)
             })
         };
-        let exact = floors().find(|row| row.setting == setting);
-        exact.or_else(|| floors().find(|row| row.setting.is_empty())).map(|row| row.value)
+        let exact = floors().find(|(kind, _)| kind.setting == setting);
+        exact.or_else(|| floors().find(|(kind, _)| kind.setting.is_empty())).map(|(_, run)| run.value)
     }
 
     /// Names of the floors of a metric, in the order of the table.
@@ -93,13 +90,13 @@ pub(crate) struct Query<'a> {
 }
 
 impl Query<'_> {
-    fn accepts(&self, row: &RunRow) -> bool {
-        row.task == self.task
-            && row.model == self.model
-            && row.setting == self.setting
-            && row.phase == self.phase
-            && row.split == self.split
-            && row.metric == self.metric
+    fn accepts(&self, kind: &Kind) -> bool {
+        kind.task == self.task
+            && kind.model == self.model
+            && kind.setting == self.setting
+            && kind.phase == self.phase
+            && kind.split == self.split
+            && kind.metric == self.metric
     }
 }
 
@@ -249,28 +246,26 @@ fn pieces(text: &str) -> Vec<&str> {
 }
 
 /// Scores recorded by block of the test text, averaged to one row a seed with split `test`.
-fn means_over_blocks(runs: &[RunRow]) -> Vec<RunRow> {
-    let mut blocks: BTreeMap<(&str, &str), Vec<&RunRow>> = BTreeMap::new();
-    for row in runs.iter().filter(|row| row.split.starts_with("test-block@")) {
-        blocks.entry((&row.cell, &row.metric)).or_default().push(row);
+fn means_over_blocks(runs: &Runs) -> Runs {
+    let mut blocks: BTreeMap<(&str, &str), Vec<(&Kind, &Run)>> = BTreeMap::new();
+    for (kind, run) in runs.select(|kind| kind.split.starts_with("test-block@")) {
+        blocks.entry((&run.cell, &kind.metric)).or_default().push((kind, run));
     }
-    let whole: BTreeSet<(&str, &str)> = runs
-        .iter()
-        .filter(|row| row.split == "test")
-        .map(|row| (row.cell.as_str(), row.metric.as_str()))
-        .collect();
-    blocks
-        .into_iter()
-        .filter(|(place, _)| !whole.contains(place))
-        .map(|(_, rows)| {
-            let value = rows.iter().map(|row| row.value).sum::<f64>() / rows.len() as f64;
-            RunRow { split: "test".to_owned(), value, count: 0, ..rows[0].clone() }
-        })
-        .collect()
+    for (kind, run) in runs.select(|kind| kind.split == "test") {
+        blocks.remove(&(&*run.cell, kind.metric.as_str()));
+    }
+    let mean = |rows: Vec<(&Kind, &Run)>| {
+        let (kind, run) = rows[0];
+        let value = rows.iter().map(|(_, run)| run.value).sum::<f64>() / rows.len() as f64;
+        (Kind { split: "test".to_owned(), ..kind.clone() }, Run { value, count: 0, ..run.clone() })
+    };
+    blocks.into_values().map(mean).collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use record::table::RunRow;
+
     use super::*;
 
     fn row(split: &str, value: f64) -> RunRow {
@@ -299,11 +294,12 @@ mod tests {
     #[test]
     fn tables_without_rows_and_absent_tables_are_empty() {
         let folder = tempfile::tempdir().unwrap();
-        assert!(Tables::read(folder.path()).err().unwrap().to_string().contains("runs.csv"));
+        let read = |folder: &Path| Tables::new(analysis::Tables::read(folder)?, folder);
+        assert!(read(folder.path()).err().unwrap().to_string().contains("runs.csv"));
         record::table::write_runs(&folder.path().join("runs.csv"), &[row("test", 1.0)]).unwrap();
         record::table::write_curves(&folder.path().join("curves.csv"), &[]).unwrap();
-        let tables = Tables::read(folder.path()).unwrap();
-        assert_eq!((tables.runs.len(), tables.curves.len(), tables.timing.len()), (1, 0, 0));
+        let tables = read(folder.path()).unwrap();
+        assert_eq!((tables.runs.kinds().count(), tables.curves.len(), tables.timing.len()), (1, 0, 0));
     }
 
     #[test]
@@ -322,10 +318,13 @@ mod tests {
     #[test]
     fn blocks_of_a_text_become_one_score_unless_there_is_one() {
         let blocks = [row("test-block@00", 1.0), row("test-block@01", 3.0)];
-        let means = means_over_blocks(&blocks);
-        assert_eq!((means.len(), means[0].value, means[0].split.as_str()), (1, 2.0, "test"));
+        let means = |rows: &[RunRow]| means_over_blocks(&rows.iter().cloned().collect());
+        let values = |runs: Runs| -> Vec<(String, f64)> {
+            runs.select(|_| true).map(|(kind, run)| (kind.split.clone(), run.value)).collect()
+        };
+        assert_eq!(values(means(&blocks)), [("test".to_owned(), 2.0)]);
         let with_whole = [blocks[0].clone(), blocks[1].clone(), row("test", 2.5)];
-        assert!(means_over_blocks(&with_whole).is_empty());
+        assert_eq!(values(means(&with_whole)), []);
     }
 
     #[test]

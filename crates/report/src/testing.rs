@@ -12,7 +12,8 @@ use record::table::{CurveTableRow, RunRow, TimingRow, write_curves, write_runs, 
 use record::verdict::{ClaimVerdict, ControlOutcome, Ending, PartVerdict, Regime, RegimeDecision, Verdicts};
 use tempfile::TempDir;
 
-use crate::tables::{COMMON_RATE, EVALUATION, FLOOR, TUNING};
+use crate::tables::{COMMON_RATE, EVALUATION, FLOOR, TUNING, Tables};
+use crate::{Mode, ReportError, experiment_report};
 
 const LADDER: [u32; 7] = [2, 5, 10, 20, 50, 100, 200];
 const RATES: [f64; 5] = [0.0003, 0.001, 0.003, 0.01, 0.03];
@@ -44,6 +45,16 @@ impl World {
     /// The results folder of the experiment.
     pub(crate) fn folder(&self) -> PathBuf {
         self.results.join(&self.definition().name)
+    }
+
+    pub(crate) fn tables(&self) -> Tables {
+        Tables::new(analysis::Tables::read(&self.folder()).unwrap(), &self.folder()).unwrap()
+    }
+
+    /// Writes the card and the figures.
+    pub(crate) fn report(&self, mode: &Mode) -> Result<Vec<PathBuf>, ReportError> {
+        let tables = analysis::Tables::read(&self.folder()).unwrap();
+        experiment_report(self.definition(), &self.register, &self.folder(), tables, mode)
     }
 }
 

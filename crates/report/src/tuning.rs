@@ -6,8 +6,8 @@ use record::cell::Outcome;
 use record::definition::Definition;
 use record::metric::{is_accuracy, larger_is_better};
 use record::provenance::Provenance;
+use record::runs::Kind;
 use record::spelled::spell;
-use record::table::RunRow;
 use serde::Serialize;
 
 use crate::figure::name_with_role;
@@ -48,10 +48,10 @@ fn of_task(
     task: &str,
     chosen: &BTreeMap<String, f64>,
 ) -> Option<TaskTuning> {
-    let rows = || {
-        tables.runs.select(move |row| row.task == task && row.phase == TUNING && row.split == "validation")
-    };
-    let metrics = distinct(rows().map(|row| row.metric.as_str()));
+    let is_tuning =
+        move |kind: &Kind| kind.task == task && kind.phase == TUNING && kind.split == "validation";
+    let kinds = tables.runs.kinds().filter(|kind| is_tuning(kind));
+    let metrics = distinct(kinds.map(|kind| kind.metric.as_str()));
     let in_use = metrics_in_use(definition, task);
     let used = |metric: &&str| in_use.iter().any(|name| name == metric);
     let mut metrics = metrics.iter().copied();
@@ -60,8 +60,9 @@ fn of_task(
         .find(used)
         .or_else(|| metrics.clone().find(|metric| is_accuracy(metric)))
         .or(metrics.next())?;
-    let rows = || rows().filter(|row| row.metric == metric);
-    let mut rates = distinct(rows().map(|row| row.rate).filter(|rate| rate.is_finite()));
+    let of_metric = move |kind: &Kind| is_tuning(kind) && kind.metric == metric;
+    let runs = tables.runs.select(of_metric).map(|(_, run)| run);
+    let mut rates = distinct(runs.map(|run| run.rate).filter(|rate| rate.is_finite()));
     rates.sort_by(f64::total_cmp);
 
     let common = definition.tuning.common_rate;
@@ -75,8 +76,9 @@ fn of_task(
         let cells: Vec<String> = rates
             .iter()
             .map(|&rate| {
-                let at_rate = rows().filter(|row| row.model == arm.label && row.rate == rate);
-                let values: Vec<f64> = at_rate.map(|row| row.value).collect();
+                let of_arm = tables.runs.select(|kind| of_metric(kind) && kind.model == arm.label);
+                let at_rate = of_arm.filter(|(_, run)| run.rate == rate);
+                let values: Vec<f64> = at_rate.map(|(_, run)| run.value).collect();
                 let measured: Vec<f64> = values.iter().copied().filter(|value| value.is_finite()).collect();
                 let lost = values.len() - measured.len();
                 let mean = measured.iter().sum::<f64>() / measured.len() as f64;
@@ -100,12 +102,11 @@ fn of_task(
             grid.push([name_with_role(arm)].into_iter().chain(cells).collect());
         }
     }
-    let mut settings = distinct(rows().map(|row| row.setting.as_str()).filter(|setting| !setting.is_empty()));
+    let kinds = tables.runs.kinds().filter(|kind| of_metric(kind));
+    let mut settings =
+        distinct(kinds.map(|kind| kind.setting.as_str()).filter(|setting| !setting.is_empty()));
     settings.sort_by(|a, b| natural(a, b));
     let at = if settings.is_empty() { String::new() } else { format!(" at {}", settings.join("; ")) };
-    let of_metric = |row: &RunRow| {
-        row.task == task && row.phase == TUNING && row.split == "validation" && row.metric == metric
-    };
     let seeds = tables.seeds(of_metric).len();
     let better = if larger_is_better(metric) { "more" } else { "less" };
     (!grid.is_empty()).then(|| TaskTuning {
@@ -122,12 +123,12 @@ fn of_task(
 
 /// `, solved after 150` where every tuning seed solved the task: the mean of the updates that it took.
 fn solved_after(tables: &Tables, task: &str, model: &str, rate: f64) -> String {
-    let rows = tables.runs.select(|row| {
-        row.task == task && row.phase == TUNING && row.model == model && row.metric == "updates-to-solve"
+    let runs = tables.runs.select(|kind| {
+        kind.task == task && kind.phase == TUNING && kind.model == model && kind.metric == "updates-to-solve"
     });
-    let rows = rows.filter(|row| row.rate == rate);
+    let runs = runs.map(|(_, run)| run).filter(|run| run.rate == rate);
     let updates: Vec<f64> =
-        rows.map(|row| if row.outcome == Outcome::Ok { row.value } else { f64::NAN }).collect();
+        runs.map(|run| if run.outcome == Outcome::Ok { run.value } else { f64::NAN }).collect();
     let mean = updates.iter().sum::<f64>() / updates.len() as f64;
     if mean.is_finite() { format!(", solved after {}", count(mean)) } else { String::new() }
 }
@@ -179,7 +180,7 @@ mod tests {
     #[test]
     fn a_rate_that_was_chosen_at_an_end_of_the_grid_is_named() {
         let world = World::new();
-        let tables = Tables::read(&world.folder()).unwrap();
+        let tables = world.tables();
         let mut provenance = provenance(world.definition());
         let edges = |provenance: &Provenance| {
             let tasks = tuning(world.definition(), &tables, provenance);

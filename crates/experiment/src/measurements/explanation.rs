@@ -22,17 +22,12 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use record::Settings;
-use record::cell::Outcome;
-use sequence::{
-    Batch, Budget, Explanation, Grounds, Inputs, Outcome as Ending, Predictor, Random, StopRule, Stream,
-};
+use sequence::{Batch, Budget, Explanation, Grounds, Inputs, Predictor, Random, Stream};
 use serde::{Deserialize, Serialize};
 
 use super::importance::mean_area;
-use super::{
-    CellContext, Costs, FIT, MeasurementEntry, SOLVED_EVALUATIONS, Schedule, TEST, VALIDATION, Yield,
-    Yielded, counted, curve, first, row, scores, test_scores,
-};
+use super::trained::{self, Trained};
+use super::{CellContext, Costs, MeasurementEntry, Schedule, TEST, Yield, Yielded, counted, curve};
 use crate::ExperimentError;
 use crate::facts::Facts;
 use crate::settings::{defaults, parse};
@@ -96,15 +91,7 @@ fn yields(_: &Settings, facts: &Facts) -> Vec<Yielded> {
         .flat_map(|what| WAYS.map(|way| Yielded::new(TEST, format!("{what}-{way}"))));
     let mut all: Vec<Yielded> = of_ways.collect();
     all.extend([AT_RANDOM, DELETION_RANDOM, PERMUTED].map(|metric| Yielded::new(TEST, metric)));
-    for metric in &facts.metrics {
-        all.push(Yielded::new(VALIDATION, *metric));
-        all.extend(facts.test_sets.iter().map(|set| Yielded::new(set, *metric)));
-    }
-    all.extend(["updates", "body-parameters", "total-parameters"].map(|metric| Yielded::new(FIT, metric)));
-    if facts.solvable {
-        all.push(Yielded::new(TEST, "solved"));
-        all.push(Yielded::new(FIT, "updates-to-solve"));
-    }
+    all.extend(trained::yields(facts));
     all
 }
 
@@ -119,47 +106,12 @@ fn seconds(settings: &Settings, cost: &Costs) -> f64 {
 
 fn run(context: &CellContext) -> Result<Yield, ExperimentError> {
     let config: Config = context.settings()?;
-    let none = Settings::new();
-    let task = context.task(&none)?;
-    let learner = context.learner(&none, None)?;
     let budget = Budget { updates: config.updates, evaluate_every: config.evaluate_every };
-    let stop = match task.solved_at() {
-        Some(_) => StopRule::Solved { evaluations: SOLVED_EVALUATIONS },
-        None => StopRule::Budget,
-    };
-    let fit = context.fit(task.as_ref(), learner.as_ref(), budget, stop, None)?;
-    let (outcome, solved) = match fit.outcome {
-        Ending::Diverged { .. } => (Outcome::Diverged, None),
-        Ending::Finished => (Outcome::Ok, None),
-        Ending::Solved { updates } => (Outcome::Ok, Some(updates)),
-    };
+    let trained = Trained::new(context, budget)?;
+    let batch = trained.examples(config.sequences);
+    let Trained { task, fit, outcome, mut rows, .. } = trained;
+    let (none, seed) = (Settings::new(), context.cell.seed);
 
-    let seed = context.cell.seed;
-    let mut rows = Vec::new();
-    for score in scores(task.as_ref(), fit.predictor.as_ref(), &task.validation(seed)) {
-        rows.push(counted(&none, VALIDATION, score.metric, outcome, score.value, score.count));
-    }
-    let tests = task.test(seed);
-    for (set, scores) in tests.iter().zip(test_scores(task.as_ref(), fit.predictor.as_ref(), &tests)) {
-        for score in scores {
-            rows.push(counted(&none, &set.name, score.metric, outcome, score.value, score.count));
-        }
-    }
-    rows.push(row(&none, FIT, "updates", outcome, fit.updates as f64));
-    rows.push(row(&none, FIT, "body-parameters", Outcome::Ok, fit.predictor.body_parameters() as f64));
-    rows.push(row(&none, FIT, "total-parameters", Outcome::Ok, fit.predictor.total_parameters() as f64));
-    if task.solved_at().is_some() {
-        let ending = match (solved, outcome) {
-            (Some(_), _) => Outcome::Ok,
-            (None, Outcome::Diverged) => Outcome::Diverged,
-            (None, _) => Outcome::NotSolved,
-        };
-        rows.push(row(&none, TEST, "solved", ending, f64::from(u8::from(solved.is_some()))));
-        rows.push(row(&none, FIT, "updates-to-solve", ending, solved.unwrap_or(config.updates) as f64));
-    }
-
-    let examples = tests.first().and_then(|set| set.batches.first());
-    let batch = first(examples.expect("a task has test examples"), config.sequences);
     let grounds = task.grounds(&batch).ok_or_else(|| {
         ExperimentError::Cell(format!("what decides an answer of `{}` is not known", task.name()))
     })?;

@@ -13,10 +13,11 @@ use serde_json::Value;
 
 use super::gradient_by_lag::{LOG_GRADIENT, norms_at, quantile};
 use super::staircase::nearest_first;
+use super::trained::{first_examples, test_rows};
 use super::untrained::untrained;
 use super::{
     CellContext, Costs, FIT, MeasurementEntry, RATE, SOLVED_EVALUATIONS, Schedule, TEST, VALIDATION, Yield,
-    Yielded, counted, curve, first, row, task_entry, test_scores,
+    Yielded, curve, row, task_entry,
 };
 use crate::ExperimentError;
 use crate::facts::Facts;
@@ -131,8 +132,7 @@ fn run(context: &CellContext) -> Result<Yield, ExperimentError> {
     let mut rows = Vec::new();
 
     let lag = distance(context, &config.distance)?;
-    let examples = tests.first().and_then(|set| set.batches.first());
-    let batch = first(examples.expect("a task has test examples"), config.sequences);
+    let batch = first_examples(&tests, config.sequences);
     let norms = untrained(context, &none)?.input_gradients(&batch, 1.0, seed).ok_or_else(|| {
         ExperimentError::Cell(format!("model `{}` has no gradients to measure", context.cell.model.name))
     })?;
@@ -183,11 +183,7 @@ fn run(context: &CellContext) -> Result<Yield, ExperimentError> {
     // A run that did not solve the task took at least its whole budget.
     rows.push(row(&none, FIT, "updates-to-solve", outcome, solved.unwrap_or(config.updates) as f64));
     rows.push(row(&none, FIT, RATE, outcome, rate));
-    for (set, scores) in tests.iter().zip(test_scores(task.as_ref(), fit.predictor.as_ref(), &tests)) {
-        for score in scores {
-            rows.push(counted(&none, &set.name, score.metric, outcome, score.value, score.count));
-        }
-    }
+    rows.extend(test_rows(task.as_ref(), fit.predictor.as_ref(), &tests, outcome));
     rows.push(row(&none, FIT, "updates", Outcome::Ok, updates as f64));
     rows.push(row(&none, FIT, "multiply-adds", Outcome::Ok, multiply_adds as f64));
     rows.push(row(&none, FIT, "body-parameters", Outcome::Ok, fit.predictor.body_parameters() as f64));

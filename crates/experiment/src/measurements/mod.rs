@@ -49,6 +49,7 @@ mod subset_selection;
 mod subspace;
 mod synthetic;
 mod train;
+mod trained;
 mod trend;
 mod untrained;
 mod update_sizes;
