@@ -542,10 +542,13 @@ fn a_task_over_several_corpora_reads_each() {
                 \n[[model]]\nname = \"naive-bayes\"\ntasks = [\"tables\"]\n";
     let project = Project::with(&format!("{TINY}{task}"));
     for (name, other) in [("a.csv", "green"), ("b.csv", "blue")] {
-        let rows: String = (0..40)
-            .map(|row| format!("{row},{},{}\n", ["red", other][row % 2], ["no", "yes"][row % 2]))
-            .collect();
-        std::fs::write(project.path(name), format!("size,colour,class\n{rows}")).unwrap();
+        let mut table = "size,colour,class\n".to_owned();
+        for row in 0..40 {
+            let (colour, class) = (["red", other][row % 2], ["no", "yes"][row % 2]);
+            table += &[row.to_string().as_str(), colour, class].join(",");
+            table += "\n";
+        }
+        std::fs::write(project.path(name), table).unwrap();
     }
     let ended = project.seqlab(&["run", "tiny"]);
     assert_eq!(ended.code, Some(0), "{}", ended.errors);

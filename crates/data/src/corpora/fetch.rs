@@ -75,7 +75,9 @@ pub(super) fn download(
         let reason = format!("sha256 {found}, expected {}", entry.sha256);
         return Err(DataError::WrongDownload { url: url(), reason });
     }
-    let written = if matches!(entry.download, Download::Rows(_)) && entry.file.ends_with(".gz") {
+    let written = if matches!(entry.download, Download::Rows(_))
+        && path.extension().is_some_and(|extension| extension == "gz")
+    {
         let mut packed = GzEncoder::new(&mut temporary, Compression::default());
         packed.write_all(&content).and_then(|()| packed.finish().map(|_| ()))
     } else {
