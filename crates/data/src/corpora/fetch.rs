@@ -126,6 +126,15 @@ mod tests {
 
     const TEXT: &[u8] = b"to be or not to be";
 
+    static TABLE: RawTable = RawTable {
+        skipped: 1,
+        class: ClassColumn::First,
+        kept: &[],
+        header: "handicapped-infants,class",
+        categories: &[],
+        codes: &[],
+    };
+
     /// Answers one request with `answer`, then closes. Returns the address.
     fn serve(answer: Vec<u8>) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -243,14 +252,6 @@ mod tests {
 
         let published = b"class,a\nyes, 1\n";
         let made = "handicapped-infants,class\n1,yes\n";
-        static TABLE: RawTable = RawTable {
-            skipped: 1,
-            class: ClassColumn::First,
-            kept: &[],
-            header: "handicapped-infants,class",
-            categories: &[],
-            codes: &[],
-        };
         let table = CorpusEntry {
             file: "uci/table.csv.gz",
             download: Download::Rows(&TABLE),
