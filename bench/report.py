@@ -449,7 +449,7 @@ def main():
         "",
         *machine_lines(folders),
         "",
-        "On your processor: `make bench` (the peers need Python, a C++ compiler and Boost; some 20 minutes, and an otherwise idle machine). "
+        "On your processor: `make bench` (the peers need Python, a C++ compiler and Boost; 20 to 30 minutes, and an otherwise idle machine). "
         "It writes tables and a page of its own. Claims about seconds are judged with PyTorch's on the same processor.",
         "",
     ]

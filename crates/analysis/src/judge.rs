@@ -52,6 +52,10 @@ pub fn judge_tables(definition: &Definition, tables: &Tables) -> Verdicts {
         version: definition.version,
         level,
         claims: definition.claims.iter().map(|rule| claim(rule, tables, &controls, level)).collect(),
+        controls: controls
+            .into_iter()
+            .filter(|control| definition.claims.iter().all(|rule| !rule.controls.contains(&control.name)))
+            .collect(),
     }
 }
 

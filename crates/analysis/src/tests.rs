@@ -163,6 +163,19 @@ fn a_control_holds_on_its_side_of_the_floor_on_every_seed_or_not_at_all() {
 }
 
 #[test]
+fn a_control_that_no_claim_leans_on_is_checked_all_the_same() {
+    let control = "[[control]]\nname = \"solves the easy lag\"\nkind = \"positive\"\ntask = \"recall\"\nmodels = [\"a\"]\n\
+                   at = { lag = [10] }\n";
+    let definition = |claim| Definition::parse(Path::new("test.toml"), &format!("{HEAD}{control}{claim}"));
+    let tables = runs(&[solved("a", 10, 9), solved("a", 100, 10)]);
+    let verdicts = judge_tables(&definition(String::new()).unwrap(), &tables);
+    assert!(!verdicts.controls[0].holds);
+    let leaning = CLAIM.replace("version = 1", "version = 1\ncontrols = [\"solves the easy lag\"]");
+    let verdicts = judge_tables(&definition(format!("{leaning}{SOLVE}")).unwrap(), &tables);
+    assert_eq!((verdicts.controls.len(), verdicts.claims[0].controls.len()), (0, 1));
+}
+
+#[test]
 fn a_positive_control_that_one_seed_does_not_solve_voids_the_claim() {
     let claim = CLAIM.replace("version = 1", "version = 1\ncontrols = [\"solves the easy lag\"]");
     let text = format!(

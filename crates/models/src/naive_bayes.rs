@@ -14,6 +14,7 @@
 //! | symbols, `event = "bernoulli"` | each of the V n-grams is there or not: (m + a) / (n + 2 a), m the examples of the class that have it |
 //! | a category of L | (m + a) / (n + a L), m the examples of the class that have it |
 //! | a real number | normal, with mean and variance of the class; 1e-9 of the largest variance is added to each |
+//! | a real number, `intervals = k` | that of the interval that it lies in, one of k with equal shares of the training values, counted like a category |
 //!
 //! Both events are those of McCallum and Nigam (1998). A missing value is left out of the product and of the counts: for a
 //! model of the joint distribution that is its exact marginal, if the values are missing for no reason that matters.
@@ -62,6 +63,9 @@ pub(crate) struct NaiveBayesConfig {
     pub(crate) prior_smoothing: f64,
     /// Of two classes, the share of the second that answers assume; 0 keeps that of the training set.
     pub(crate) prior: f64,
+    /// For columns of real numbers: intervals with equal shares of the training values, which are counted like categories
+    /// (Dougherty, Kohavi and Sahami 1995); 0 takes a normal distribution a class.
+    pub(crate) intervals: usize,
     /// For symbols: whether an n-gram is drawn, or is there or not.
     pub(crate) event: Event,
     /// For symbols: the longest n-gram.
@@ -79,6 +83,7 @@ impl Default for NaiveBayesConfig {
         Self {
             smoothing: 1.0,
             towards: Vec::new(),
+            intervals: 0,
             prior_smoothing: 1.0,
             prior: 0.0,
             event: Event::Multinomial,
@@ -120,6 +125,10 @@ impl Counting for NaiveBayesConfig {
         check_prior(NAME, self.prior)?;
         check_shares(&self.towards)?;
         check_weight(NAME, self.unlabelled_weight)?;
+        if self.intervals == 1 || self.intervals > 1_000 {
+            let reason = format!("`intervals` is {}, it must be 0 or from 2 to 1000", self.intervals);
+            return Err(LearnError::Setting { model: NAME, reason });
+        }
         if self.event == Event::Bernoulli && self.counts {
             let reason = "`counts` has no meaning where an n-gram is there or not; leave it out".to_owned();
             return Err(LearnError::Setting { model: NAME, reason });
@@ -150,7 +159,8 @@ impl NaiveBayes {
 
     /// Counts the examples, and rows that belong to each class by a share of their own.
     fn count_both(&self, examples: &Examples, others: &Rows, shares: &[Vec<f64>]) -> Counted {
-        let NaiveBayesConfig { smoothing, prior_smoothing, prior, event, order, counts, .. } = self.config;
+        let NaiveBayesConfig { smoothing, prior_smoothing, prior, intervals, event, order, counts, .. } =
+            self.config;
         let mut class_counts: Vec<f64> =
             examples.class_counts().into_iter().map(|count| count as f64).collect();
         for of_row in shares {
@@ -180,7 +190,14 @@ impl NaiveBayes {
                     });
                     let seen = told.chain(shared).filter(|(value, _, _)| !value.is_nan());
                     match *holds {
-                        Column::Category { levels } => category(seen, &self.before(levels), examples.classes),
+                        Column::Category { levels } => ColumnLikelihood::Category(log_shares(
+                            seen,
+                            &self.before(levels),
+                            examples.classes,
+                        )),
+                        Column::Real if intervals > 0 => {
+                            counted_by_interval(seen, intervals, smoothing, examples.classes)
+                        }
                         Column::Real => normal(seen, examples.classes),
                     }
                 });
@@ -285,11 +302,7 @@ fn bernoulli(rows: &SparseRows, examples: &Examples, features: usize, smoothing:
 }
 
 /// `before` is what each category counts in every class before any is seen.
-fn category(
-    seen: impl Iterator<Item = (f64, usize, f64)>,
-    before: &[f64],
-    classes: usize,
-) -> ColumnLikelihood {
+fn log_shares(seen: impl Iterator<Item = (f64, usize, f64)>, before: &[f64], classes: usize) -> Vec<f64> {
     let mut weights: Vec<f64> = before.iter().flat_map(|&count| vec![count; classes]).collect();
     let mut totals = vec![before.iter().sum::<f64>(); classes];
     for (value, class, share) in seen {
@@ -299,7 +312,30 @@ fn category(
     for of_level in weights.chunks_exact_mut(classes) {
         of_level.iter_mut().zip(&totals).for_each(|(weight, total)| *weight = (*weight / total).ln());
     }
-    ColumnLikelihood::Category(weights)
+    weights
+}
+
+/// Counts how often the values of each class fall into each of so many intervals with equal shares of all values, or fewer where values
+/// are equal.
+fn counted_by_interval(
+    seen: impl Iterator<Item = (f64, usize, f64)> + Clone,
+    intervals: usize,
+    smoothing: f64,
+    classes: usize,
+) -> ColumnLikelihood {
+    let mut values: Vec<f64> = seen.clone().map(|(value, _, _)| value).collect();
+    values.sort_unstable_by(f64::total_cmp);
+    let mut edges: Vec<f64> =
+        (1..intervals).filter_map(|edge| values.get(edge * values.len() / intervals).copied()).collect();
+    edges.dedup();
+    let counted = seen.map(|(value, class, share)| (interval(&edges, value) as f64, class, share));
+    let weights = log_shares(counted, &vec![smoothing; edges.len() + 1], classes);
+    ColumnLikelihood::Interval { edges, weights }
+}
+
+/// The number of the interval of a value, from 0; an edge belongs to what lies above it.
+fn interval(edges: &[f64], value: f64) -> usize {
+    edges.partition_point(|edge| *edge <= value)
 }
 
 /// The number of a category.
@@ -341,7 +377,7 @@ fn divisor(count: f64) -> f64 {
 fn floor_variances(columns: &mut [ColumnLikelihood]) {
     let of_column = |column: &ColumnLikelihood| match column {
         ColumnLikelihood::Normal { of_column, .. } => *of_column,
-        ColumnLikelihood::Category(_) => 0.0,
+        ColumnLikelihood::Category(_) | ColumnLikelihood::Interval { .. } => 0.0,
     };
     let floor = VARIANCE_SMOOTHING * columns.iter().map(of_column).fold(0.0, f64::max);
     for column in columns {
@@ -405,6 +441,8 @@ enum Likelihood {
 enum ColumnLikelihood {
     /// `[levels, classes]`.
     Category(Vec<f64>),
+    /// Where one interval ends and the next begins, and `[intervals, classes]`.
+    Interval { edges: Vec<f64>, weights: Vec<f64> },
     /// One a class; of the column, whatever the class, the variance.
     Normal { means: Vec<f64>, variances: Vec<f64>, of_column: f64 },
 }
@@ -416,7 +454,7 @@ impl ColumnLikelihood {
             Self::Category(weights) => {
                 weights.iter().skip(class).step_by(classes).map(|log| log.exp()).collect()
             }
-            Self::Normal { .. } => Vec::new(),
+            Self::Interval { .. } | Self::Normal { .. } => Vec::new(),
         }
     }
 
@@ -428,6 +466,10 @@ impl ColumnLikelihood {
             Self::Category(weights) => {
                 let of_level = weights.chunks_exact(scores.len()).nth(level(value)).unwrap_or_default();
                 scores.iter_mut().zip(of_level).for_each(|(score, weight)| *score += weight);
+            }
+            Self::Interval { edges, weights } => {
+                let of_interval = &weights[interval(edges, value) * scores.len()..];
+                scores.iter_mut().zip(of_interval).for_each(|(score, weight)| *score += weight);
             }
             Self::Normal { means, variances, .. } => {
                 for (score, (mean, variance)) in scores.iter_mut().zip(means.iter().zip(variances)) {
@@ -496,12 +538,13 @@ impl Predictor for Counted {
         predictions(batch, self.classes, |_| answers.next().unwrap_or_default())
     }
 
-    /// Of rows; the probability of a bag of words depends on how it is drawn.
+    /// Of rows; the probability of a bag of words depends on how it is drawn, and that of a value on where in its interval it lies.
     fn log_joint(&self, batch: &Batch) -> Option<Vec<f64>> {
         let (Likelihood::Columns(columns), Targets::Classes(classes)) = (&self.likelihood, &batch.targets)
         else {
             return None;
         };
+        self.generative()?;
         let inputs = ExampleInputs::Rows(Rows { width: columns.len(), values: values(batch) });
         let of_class = |(joints, &class): (Vec<f64>, &u32)| joints[class as usize];
         Some(self.log_joints(&inputs).into_iter().zip(classes).map(of_class).collect())
@@ -522,6 +565,7 @@ impl Predictor for Counted {
     fn total_parameters(&self) -> usize {
         let of_column = |column: &ColumnLikelihood| match column {
             ColumnLikelihood::Category(weights) => weights.len(),
+            ColumnLikelihood::Interval { edges, weights } => edges.len() + weights.len(),
             ColumnLikelihood::Normal { means, .. } => 2 * means.len(),
         };
         self.classes
@@ -531,9 +575,11 @@ impl Predictor for Counted {
             }
     }
 
-    /// Of rows; how a bag of words was drawn is not known.
+    /// Of rows; how a bag of words was drawn is not known, nor where in an interval a value lies.
     fn generative(&self) -> Option<&dyn Generative> {
-        matches!(self.likelihood, Likelihood::Columns(_)).then_some(self)
+        let Likelihood::Columns(columns) = &self.likelihood else { return None };
+        let has_intervals = columns.iter().any(|column| matches!(column, ColumnLikelihood::Interval { .. }));
+        (!has_intervals).then_some(self)
     }
 }
 
@@ -562,6 +608,7 @@ impl Generative for Counted {
                 ColumnLikelihood::Category(_) => {
                     drawn_from(&column.levels(class, self.classes), random) as f64
                 }
+                ColumnLikelihood::Interval { .. } => unreachable!("with intervals it is not generative"),
                 ColumnLikelihood::Normal { means, variances, .. } => {
                     means[class] + variances[class].sqrt() * f64::from(random.normal())
                 }
@@ -591,6 +638,7 @@ impl Generative for Counted {
                         let likeliest = (0..levels.len()).max_by(|&a, &b| levels[a].total_cmp(&levels[b]));
                         likeliest.unwrap_or_default() as f64
                     }
+                    ColumnLikelihood::Interval { .. } => unreachable!("with intervals it is not generative"),
                     ColumnLikelihood::Normal { means, .. } => {
                         means.iter().zip(&shares).map(|(mean, share)| mean * share).sum()
                     }
@@ -635,6 +683,30 @@ mod tests {
         let all = counted.log_joints(&rows(&[0.0, 0.0, 0.0, 1.0, 1.0, 0.0, 1.0, 1.0]));
         let sum: f64 = all.iter().flatten().map(|log| log.exp()).sum();
         assert!((sum - 1.0).abs() < 1e-15, "{sum}");
+    }
+
+    #[test]
+    fn real_numbers_may_be_counted_by_interval() {
+        // By hand: a third of 1, 2, 3, 4, 5, 6 is below 3 and two thirds below 5; in class 0, smoothed by one, 3, 2 and 1 of 6.
+        let examples = Examples {
+            inputs: rows(&[1.0, 0.0, 2.0, 0.0, 3.0, 0.0, 4.0, 0.0, 5.0, 0.0, 6.0, 0.0]),
+            columns: vec![Column::Real; 2],
+            labels: vec![0, 0, 0, 1, 1, 1],
+            classes: 2,
+        };
+        let config = NaiveBayesConfig { intervals: 3, ..NaiveBayesConfig::default() };
+        let counted = NaiveBayes { config }.count(&examples);
+        // The second column is 0 always: whatever edges there are, it says the same about both classes.
+        for (value, shares) in
+            [(-7.0, [3.0, 1.0]), (2.9, [3.0, 1.0]), (3.0, [2.0, 2.0]), (5.0, [1.0, 3.0]), (99.0, [1.0, 3.0])]
+        {
+            let answer = &counted.log_probabilities(&rows(&[value, 0.0]))[0];
+            let expected = shares[0] / (shares[0] + shares[1]);
+            assert!((answer[0].exp() - expected).abs() < 1e-12, "{value}: {answer:?}");
+        }
+        assert!(counted.generative().is_none());
+        let wrong = NaiveBayesConfig { intervals: 1, ..NaiveBayesConfig::default() }.learner().err().unwrap();
+        assert!(wrong.to_string().contains("`intervals` is 1"), "{wrong}");
     }
 
     #[test]

@@ -182,6 +182,9 @@ pub struct Verdicts {
     pub level: f64,
     /// One a claim.
     pub claims: Vec<ClaimVerdict>,
+    /// Controls that no claim leans on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub controls: Vec<ControlOutcome>,
 }
 
 impl Verdicts {

@@ -7,7 +7,7 @@ use record::claims::{Claim, Register};
 use record::definition::{ControlKind, Definition};
 use record::provenance::Provenance;
 use record::store::write_whole;
-use record::verdict::{ClaimVerdict, Verdicts};
+use record::verdict::{ClaimVerdict, ControlOutcome, Verdicts};
 use serde::Serialize;
 
 use crate::claim::{answered, came_true, informed_by, line, mark, predicted, regimes, registered};
@@ -280,7 +280,7 @@ impl Card {
             left_out: provenance.left_out.clone().into_iter().collect(),
             scores: scores(definition, tables),
             tuning: tuning(definition, tables, provenance),
-            controls: controls(definition, judged).markdown(),
+            controls: controls(definition, verdicts).markdown(),
             limits: definition.limits.clone(),
             sizes: sizes(definition, tables).markdown(),
             cost: cost(definition, provenance),
@@ -327,11 +327,16 @@ fn cost(definition: &Definition, provenance: &Provenance) -> String {
 }
 
 /// Every control of the definition, with what became of it.
-fn controls(definition: &Definition, judged: &[ClaimVerdict]) -> Grid {
+fn controls(definition: &Definition, verdicts: Option<&Verdicts>) -> Grid {
     let mut grid = Grid::new(["control", "must", "where", "outcome", "numbers"]);
+    let checked: Vec<&ControlOutcome> = verdicts
+        .into_iter()
+        .flat_map(|verdicts| {
+            verdicts.claims.iter().flat_map(|verdict| &verdict.controls).chain(&verdicts.controls)
+        })
+        .collect();
     for control in &definition.controls {
-        let outcome =
-            judged.iter().flat_map(|verdict| &verdict.controls).find(|outcome| outcome.name == control.name);
+        let outcome = checked.iter().find(|outcome| outcome.name == control.name);
         let must = match control.kind {
             ControlKind::Negative => {
                 format!("fail: stay at the floor of {} {}", control.metric, number(control.floor))

@@ -430,7 +430,13 @@ pub(crate) fn verdicts(definition: &Definition) -> Verdicts {
         (definition.claims[3].prediction, definition.claims[3].informed_by),
         (Prediction::Qualified, InformedBy::Pilot)
     );
-    Verdicts { experiment: definition.name.clone(), version: definition.version, level: 0.99, claims }
+    Verdicts {
+        experiment: definition.name.clone(),
+        version: definition.version,
+        level: 0.99,
+        claims,
+        controls: Vec::new(),
+    }
 }
 
 pub(crate) fn provenance(definition: &Definition) -> Provenance {
