@@ -15,7 +15,7 @@ pub struct RawTable {
     pub kept: &'static [&'static str],
     /// Names of the columns in the order of the table that is made.
     pub header: &'static str,
-    /// Columns of numbers that are categories all the same.
+    /// Columns of numbers that are categories all the same. No cell's key holds them: a change needs a new version of the task.
     pub categories: &'static [&'static str],
     /// For columns of codes from 1, in that order, what they stand for; none for columns of other values.
     pub codes: &'static [&'static [&'static str]],
@@ -59,7 +59,8 @@ impl RawTable {
     }
 }
 
-const ARFF: RawTable =
+/// All rows, with the class last.
+const PLAIN: RawTable =
     RawTable { skipped: 0, class: ClassColumn::Last, kept: &[], header: "", categories: &[], codes: &[] };
 
 pub(super) static VOTING: RawTable = RawTable {
@@ -67,27 +68,27 @@ pub(super) static VOTING: RawTable = RawTable {
              religious-groups-in-schools,anti-satellite-test-ban,aid-to-nicaraguan-contras,mx-missile,immigration,\
              synfuels-corporation-cutback,education-spending,superfund-right-to-sue,crime,duty-free-exports,\
              export-administration-act-south-africa,class",
-    ..ARFF
+    ..PLAIN
 };
 
 pub(super) static MUSHROOM: RawTable = RawTable {
     header: "cap-shape,cap-surface,cap-color,bruises?,odor,gill-attachment,gill-spacing,gill-size,gill-color,stalk-shape,stalk-root,\
              stalk-surface-above-ring,stalk-surface-below-ring,stalk-color-above-ring,stalk-color-below-ring,veil-type,\
              veil-color,ring-number,ring-type,spore-print-color,population,habitat,class",
-    ..ARFF
+    ..PLAIN
 };
 
 pub(super) static BREAST_CANCER: RawTable = RawTable {
     header: "age,menopause,tumor_size,inv_nodes,node_caps,deg_malig,breast,breast_quad,irradiat,class",
     categories: &["deg_malig"],
-    ..ARFF
+    ..PLAIN
 };
 
 pub(super) static SICK: RawTable = RawTable {
     header: "age,sex,on thyroxine,query on thyroxine,on antithyroid medication,sick,pregnant,thyroid surgery,I131 treatment,\
              query hypothyroid,query hyperthyroid,lithium,goitre,tumor,hypopituitary,psych,TSH measured,TSH,T3 measured,T3,\
              TT4 measured,TT4,T4U measured,T4U,FTI measured,FTI,TBG measured,TBG,referral source,class",
-    ..ARFF
+    ..PLAIN
 };
 
 /// Pixels by row and column.
@@ -96,13 +97,13 @@ pub(super) static OPTDIGITS_0_1: RawTable = RawTable {
     header: "p00,p01,p02,p03,p04,p05,p06,p07,p10,p11,p12,p13,p14,p15,p16,p17,p20,p21,p22,p23,p24,p25,p26,p27,\
              p30,p31,p32,p33,p34,p35,p36,p37,p40,p41,p42,p43,p44,p45,p46,p47,p50,p51,p52,p53,p54,p55,p56,p57,\
              p60,p61,p62,p63,p64,p65,p66,p67,p70,p71,p72,p73,p74,p75,p76,p77,class",
-    ..ARFF
+    ..PLAIN
 };
 
 pub(super) static ADULT: RawTable = RawTable {
     header: "age,workclass,fnlwgt,education,education_num,marital_status,occupation,relationship,race,sex,capital_gain,capital_loss,\
              hours_per_week,native_country,class",
-    ..ARFF
+    ..PLAIN
 };
 
 const NUMBER: &[&str] = &[];
@@ -148,10 +149,10 @@ mod tests {
     fn quotes_and_blanks_go_and_comments_are_no_rows() {
         let published =
             "% a comment\n@relation x\n@attribute 'a' {'p','q'}\n@data\n'p',?,'yes'\n'q', 2 ,'no'\n\n%\n%\n";
-        let table = RawTable { header: "a,b,class", ..ARFF };
+        let table = RawTable { header: "a,b,class", ..PLAIN };
         assert_eq!(table.make(published), "a,b,class\np,?,yes\nq,2,no\n");
         assert_eq!(table.make(&published.replace('\n', "\r\n")), "a,b,class\np,?,yes\nq,2,no\n");
-        let one = RawTable { header: "a,b,class", kept: &["no"], ..ARFF };
+        let one = RawTable { header: "a,b,class", kept: &["no"], ..PLAIN };
         assert_eq!(one.make(published), "a,b,class\nq,2,no\n");
     }
 
