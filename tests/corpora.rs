@@ -45,3 +45,25 @@ fn tables_are_made_of_what_is_published() {
     }
     assert_eq!(tables, 7);
 }
+
+#[test]
+fn what_is_made_as_its_authors_made_it_is_what_they_published() {
+    let Some(folder) = support::corpora_folder() else {
+        eprintln!("skipped: SEQLAB_DATA names no folder with data sets");
+        return;
+    };
+    // Digit, then points; the published order, which puts 1,000 signals apart for tests.
+    let published = ["train", "test"]
+        .map(|part| std::fs::read_to_string(folder.join(format!("pixels/mnist1d/{part}.csv"))).unwrap())
+        .concat();
+    let cache = tempfile::tempdir().unwrap();
+    let made = Corpora { search: Vec::new(), cache: cache.path().to_owned() }.read_text("mnist-1d").unwrap();
+    let numbers = |line: &str| line.split(',').map(|value| value.parse().unwrap()).collect::<Vec<f32>>();
+    assert_eq!((made.lines().count(), published.lines().count()), (5000, 5000));
+    for (made, published) in made.lines().map(numbers).zip(published.lines().map(numbers)) {
+        assert_eq!(made.last(), published.first());
+        for (made, published) in made.iter().zip(&published[1..]) {
+            assert!((made - published).abs() < 1e-6, "{made} {published}");
+        }
+    }
+}

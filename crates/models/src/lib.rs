@@ -18,6 +18,7 @@ mod eigen;
 mod encoder_decoder;
 mod energy;
 mod examples;
+mod feed_forward;
 mod floors;
 mod gaussian_discriminant;
 mod gaussian_mixture;
@@ -96,6 +97,7 @@ pub static MODELS: &[ModelEntry] = &[
     ModelEntry::network::<min_gru::MinGru>(),
     ModelEntry::network::<Transformer>(),
     ModelEntry::network::<causal_convolution::CausalConvolution>(),
+    ModelEntry::network::<feed_forward::FeedForward>(),
     class_conditional::ENTRY,
     ModelEntry::encoder_decoder::<lstm_encoder_decoder::LstmEncoderDecoder>(),
     ModelEntry::encoder_decoder::<transformer_encoder_decoder::TransformerEncoderDecoder>(),

@@ -1,4 +1,4 @@
-//! Downloading one corpus file: whole and checked, or not at all.
+//! Downloading or making one corpus file: whole and checked, or not at all.
 
 use std::fs;
 use std::io::{Cursor, ErrorKind, Read, Write};
@@ -25,27 +25,37 @@ pub(super) fn agent() -> Agent {
         .new_agent()
 }
 
-/// Downloads to a temporary file beside `path`, checks it, and renames it into place.
-pub(super) fn download(
+/// The file of a corpus at `path`.
+pub(super) fn get(
     agent: &Agent,
     entry: &CorpusEntry,
     path: &Path,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<PathBuf, DataError> {
+    let wrong = |reason| DataError::WrongDownload { url: entry.url.to_owned(), reason };
+    let content = match entry.download {
+        Download::Made(make) => make().into_bytes(),
+        other => file_of(other, download(agent, entry, path, progress)?).map_err(wrong)?,
+    };
+    let found = hexadecimal(&Sha256::digest(&content));
+    if found != entry.sha256 {
+        return Err(wrong(format!("sha256 {found}, expected {}", entry.sha256)));
+    }
+    store(entry, &content, path)
+}
+
+/// What the address of a corpus gives.
+fn download(
+    agent: &Agent,
+    entry: &CorpusEntry,
+    path: &Path,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<Vec<u8>, DataError> {
     let url = || entry.url.to_owned();
     let response = agent.get(entry.url).call().map_err(|error| match error {
         ureq::Error::StatusCode(status) => DataError::Refused { url: url(), status, path: path.to_owned() },
         other => DataError::Unreachable { url: url(), reason: other.to_string(), path: path.to_owned() },
     })?;
-
-    let folder = path.parent().expect("a corpus file lies in a data folder");
-    fs::create_dir_all(folder).map_err(|source| cannot("create", folder, source))?;
-    // Dropping the temporary file on any error below removes it.
-    let mut temporary = tempfile::Builder::new()
-        .prefix(".download-")
-        .tempfile_in(folder)
-        .map_err(|source| cannot("write to", folder, source))?;
-
     let mut body = response.into_body().into_reader();
     let mut content = Vec::new();
     let mut received = 0;
@@ -68,20 +78,25 @@ pub(super) fn download(
     if received < entry.bytes {
         return Err(DataError::CutDownload { url: url(), received, expected: entry.bytes });
     }
-    let content =
-        file_of(entry.download, content).map_err(|reason| DataError::WrongDownload { url: url(), reason })?;
-    let found = hexadecimal(&Sha256::digest(&content));
-    if found != entry.sha256 {
-        let reason = format!("sha256 {found}, expected {}", entry.sha256);
-        return Err(DataError::WrongDownload { url: url(), reason });
-    }
+    Ok(content)
+}
+
+/// Writes to a temporary file beside `path` and renames it into place.
+fn store(entry: &CorpusEntry, content: &[u8], path: &Path) -> Result<PathBuf, DataError> {
+    let folder = path.parent().expect("a corpus file lies in a data folder");
+    fs::create_dir_all(folder).map_err(|source| cannot("create", folder, source))?;
+    // Dropping the temporary file on any error below removes it.
+    let mut temporary = tempfile::Builder::new()
+        .prefix(".download-")
+        .tempfile_in(folder)
+        .map_err(|source| cannot("write to", folder, source))?;
     let written = if matches!(entry.download, Download::Rows(_))
         && path.extension().is_some_and(|extension| extension == "gz")
     {
         let mut packed = GzEncoder::new(&mut temporary, Compression::default());
-        packed.write_all(&content).and_then(|()| packed.finish().map(|_| ()))
+        packed.write_all(content).and_then(|()| packed.finish().map(|_| ()))
     } else {
-        temporary.write_all(&content)
+        temporary.write_all(content)
     };
     written.map_err(|source| cannot("write", temporary.path(), source))?;
     temporary.as_file().sync_all().map_err(|source| cannot("write", path, source))?;
@@ -92,14 +107,14 @@ pub(super) fn download(
         tracing::warn!(corpus = entry.name, "what was there is damaged; it is now {}", aside.display());
     }
     temporary.persist(path).map_err(|error| cannot("write", path, error.error))?;
-    tracing::info!(corpus = entry.name, path = %path.display(), "downloaded");
+    tracing::info!(corpus = entry.name, path = %path.display(), "stored");
     Ok(path.to_owned())
 }
 
 /// The file of a corpus, from what was downloaded; or why it cannot be had of that.
 fn file_of(download: Download, content: Vec<u8>) -> Result<Vec<u8>, String> {
     match download {
-        Download::File => Ok(content),
+        Download::File | Download::Made(_) => Ok(content),
         Download::ZipMember(name) => {
             let mut archive = ZipArchive::new(Cursor::new(content)).map_err(|error| error.to_string())?;
             let mut member =
@@ -189,7 +204,7 @@ mod tests {
         // A proxy in the environment must not stand between a test and its own machine.
         let direct = Agent::config_builder().proxy(None).build().new_agent();
         let path = folder.path().join(entry.file);
-        let result = download(&direct, entry, &path, &mut |done, total| told.push((done, total)));
+        let result = get(&direct, entry, &path, &mut |done, total| told.push((done, total)));
         let files = fs::read_dir(path.parent().unwrap()).into_iter().flatten().map(|file| {
             let file = file.unwrap();
             (file.file_name().into_string().unwrap(), fs::read(file.path()).unwrap())

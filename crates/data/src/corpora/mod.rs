@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 use crate::DataError;
 
 mod fetch;
+pub(crate) mod mnist_1d;
 mod raw_table;
 mod registered;
 
@@ -41,6 +42,8 @@ pub enum Download {
     ZipMember(&'static str),
     /// Rows of values, of which the file is made: a table with a header, separated by commas.
     Rows(&'static RawTable),
+    /// How the file is made, which is done here without a download.
+    Made(fn() -> String),
 }
 
 /// A corpus as the registry knows it.
@@ -111,7 +114,7 @@ pub struct Corpora {
 }
 
 impl Corpora {
-    /// The file of a corpus, checked against its digest.
+    /// The file of a corpus, checked against its digest. One that is made here is made if it is missing.
     ///
     /// # Errors
     /// When the name is unknown, or the file is missing, damaged or unreadable.
@@ -123,6 +126,9 @@ impl Corpora {
         let entry = corpus(name)?;
         match self.verify(entry)? {
             CorpusStatus::Present { path } => Ok(path),
+            CorpusStatus::Missing if matches!(entry.download, Download::Made(_)) => {
+                self.fetch(entry, &mut |_, _| {})
+            }
             CorpusStatus::Missing => Err(DataError::MissingCorpus {
                 name: name.to_owned(),
                 looked: self
@@ -210,9 +216,9 @@ impl Corpora {
         Ok(status)
     }
 
-    /// The file of a registered corpus, downloaded to the cache folder unless it is already here.
+    /// The file of a registered corpus, downloaded to the cache folder, or made there, unless it is already here.
     ///
-    /// `progress` is told bytes done and bytes in total. A proxy is taken from the usual variables. The file
+    /// Of a download `progress` is told bytes done and bytes in total. A proxy is taken from the usual variables. The file
     /// appears in its place whole and checked, or not at all.
     ///
     /// # Errors
@@ -226,7 +232,7 @@ impl Corpora {
         match self.verify(entry)? {
             CorpusStatus::Present { path } => Ok(path),
             CorpusStatus::Missing | CorpusStatus::Damaged { .. } => {
-                fetch::download(&fetch::agent(), entry, &self.cache.join(entry.file), progress)
+                fetch::get(&fetch::agent(), entry, &self.cache.join(entry.file), progress)
             }
         }
     }
@@ -271,7 +277,7 @@ fn digest_of(path: &Path, entry: &CorpusEntry) -> Result<String, std::io::Error>
     let bytes = fs::read(path)?;
     let content = match entry.download {
         Download::Rows(_) => unpacked(bytes.clone(), path).unwrap_or(bytes),
-        Download::File | Download::ZipMember(_) => bytes,
+        Download::File | Download::ZipMember(_) | Download::Made(_) => bytes,
     };
     Ok(hexadecimal(&Sha256::digest(content)))
 }

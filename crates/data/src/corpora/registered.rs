@@ -1,6 +1,6 @@
 //! All registered corpora.
 
-use super::{CorpusEntry, Download, Preparation, raw_table};
+use super::{CorpusEntry, Download, Preparation, mnist_1d, raw_table};
 
 /// How texts are cut: the tail is never trained on, and which half of it is tested follows the definition.
 const TAIL: &str = "the first 90% for training, the rest for validation and test";
@@ -101,6 +101,19 @@ pub static CORPORA: &[CorpusEntry] = &[
         source: "Optical Recognition of Handwritten Digits of Alpaydin and Kaynak (1998), UCI data set 80, its test set as scikit-learn ships it",
         split: FOLDS,
         note: "1,797 images of 8 x 8 pixels with 17 levels, of ten digits, by 13 people; who wrote an image is not told, so that all may have written in every part",
+    },
+    CorpusEntry {
+        name: "mnist-1d",
+        file: "pixels/mnist-1d.csv",
+        url: "https://github.com/greydanus/mnist1d/blob/01ea44f6fb533de21ecae58a68cf9959a729f61a/mnist1d/data.py",
+        download: Download::Made(mnist_1d::make),
+        bytes: 2_206_022,
+        sha256: "67e279002b4a0383c4917627c168eaee31cb66091513ebc67aa6a736db7d4e0f",
+        preparation: Preparation::Verbatim,
+        licence: "Apache-2.0",
+        source: "MNIST-1D of Greydanus and Kobak (2020), made here as github.com/greydanus/mnist1d makes it, with the same random numbers",
+        split: FOLDS,
+        note: "5,000 signals of 40 points, 500 of each digit; what is published is the same but for the last rounding, and trains on 4,000 and tests on 1,000 of them",
     },
     CorpusEntry {
         name: "voting",

@@ -1,13 +1,13 @@
-//! Images of handwritten digits, read piece by piece: say at the end which digit it is.
+//! Images of handwritten digits, or signals drawn like them, read piece by piece: say at the end which digit it is.
 //!
 //! ```text
-//! reading   steps   values a step   target
-//! pixels    64      1               at the last step: the digit
-//! rows       8      8               at the last step: the digit
-//! whole      1      64              the digit
+//! reading   image: steps, values a step   signal   target
+//! pixels    64  1                         40  1    at the last step: the digit
+//! rows       8  8                         none     at the last step: the digit
+//! whole      1  64                         1  40   the digit
 //! ```
 //!
-//! An image has 8 x 8 pixels of 17 levels, 0 to 16, here divided by 16. It is read from left to right and from top to bottom, as in the
+//! An image has 8 x 8 pixels of 17 levels, 0 to 16, here divided by 16; a signal is one of `mnist-1d` and has 40 points. An image is read from left to right and from top to bottom, as in the
 //! pixel-by-pixel task of Le, Jaitly and Hinton (2015); with `permuted`, all images after one and the same random permutation of
 //! their pixels, so that neighbours in the image are none in the sequence. With `shuffled`, the digits are dealt out to the images at random,
 //! once for all seeds: nothing is left to learn, and what is seen in training says nothing about the rest.
@@ -28,14 +28,14 @@ use serde_json::Value;
 
 use super::TaskEntry;
 use crate::batches::EVALUATION_BATCH;
+use crate::corpora::mnist_1d;
 use crate::labelled::{self, Cut, Cutting, FirstCut};
 use crate::metrics::classification_scores;
 use crate::{Corpora, DataError, settings};
 
 const NAME: &str = "digits";
 const DEFAULT_CORPUS: &str = "handwritten-digits";
-/// Pixels of an image.
-const PIXELS: usize = 64;
+const SIGNALS: &str = "mnist-1d";
 /// The brightest level.
 const BRIGHTEST: u8 = 16;
 const DIGITS: usize = 10;
@@ -43,7 +43,7 @@ const DIGITS: usize = 10;
 pub(crate) const ENTRY: TaskEntry = TaskEntry {
     name: NAME,
     version: 1,
-    summary: "say which digit an image of 8 x 8 pixels shows, read by pixels, by rows or whole",
+    summary: "say which digit an image of 8 x 8 pixels or a signal of 40 points shows, read by pixels, by rows or whole",
     defaults: settings::defaults::<Config>,
     corpora: |given| {
         let corpus = given.get("corpus").map_or(Some(DEFAULT_CORPUS), Value::as_str);
@@ -56,34 +56,29 @@ pub(crate) const ENTRY: TaskEntry = TaskEntry {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum Reading {
-    /// A pixel.
+    /// A pixel, or a point of a signal.
     Pixels,
-    /// A row of eight pixels.
+    /// A row of eight pixels, of an image.
     Rows,
     /// All of it, for models of one row of features.
     Whole,
 }
 
 impl Reading {
-    /// Values a step.
-    fn width(self) -> usize {
+    /// Values a step, of an image or signal of `values`.
+    fn width(self, values: usize) -> usize {
         match self {
             Self::Pixels => 1,
             Self::Rows => 8,
-            Self::Whole => PIXELS,
+            Self::Whole => values,
         }
-    }
-
-    /// Steps an image.
-    fn time(self) -> usize {
-        PIXELS / self.width()
     }
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 struct Config {
-    /// `handwritten-digits`, or `file:PATH`.
+    /// `handwritten-digits`, `mnist-1d`, or `file:PATH` with images.
     corpus: String,
     /// How much of an image is read at a step.
     reading: Reading,
@@ -112,8 +107,8 @@ impl Default for Config {
 
 struct Digits {
     config: Config,
-    /// The levels of each image in the order in which they are read, `[images, 64]`.
-    images: Vec<[u8; PIXELS]>,
+    /// The values of each image in the order in which they are read.
+    images: Vec<Vec<f32>>,
     /// The digit of each.
     labels: Vec<u32>,
     first_cut: FirstCut,
@@ -122,18 +117,27 @@ struct Digits {
 impl Digits {
     fn from_settings(given: &Value, corpora: &Corpora) -> Result<Self, DataError> {
         let config: Config = settings::parse(NAME, given)?;
+        let is_signals = config.corpus == SIGNALS;
+        if is_signals && config.reading == Reading::Rows {
+            let reason = format!("a signal of `{SIGNALS}` has no rows; read it by `pixels` or `whole`");
+            return Err(settings::wrong(NAME, "reading", reason));
+        }
         let path = corpora.locate(&config.corpus)?;
-        let records = read(&path, &corpora.read_text(&config.corpus)?)?;
+        let form = if is_signals { &SIGNAL } else { &IMAGE };
+        let records = read(form, &path, &corpora.read_text(&config.corpus)?)?;
         Self::new(config, records)
     }
 
-    fn new(config: Config, records: Vec<([u8; PIXELS], u32)>) -> Result<Self, DataError> {
+    fn new(config: Config, records: Vec<(Vec<f32>, u32)>) -> Result<Self, DataError> {
         let mut seen = HashSet::new();
-        let distinct = records.into_iter().filter(|(image, _)| seen.insert(*image));
+        let bits = |image: &[f32]| image.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+        let distinct = records.into_iter().filter(|(image, _)| seen.insert(bits(image)));
         let (mut images, mut labels): (Vec<_>, Vec<_>) = distinct.unzip();
         if config.permuted {
-            let order = permutation();
-            images = images.iter().map(|image| order.map(|pixel| image[pixel])).collect();
+            let order = permutation(images.first().map_or(0, Vec::len));
+            for image in &mut images {
+                *image = order.iter().map(|&pixel| image[pixel]).collect();
+            }
         }
         if config.shuffled {
             Random::new(1, Stream::Sampling).shuffle(&mut labels);
@@ -142,6 +146,16 @@ impl Digits {
         let task = Self { config, images, labels, first_cut: FirstCut::default() };
         labelled::check(NAME, &task.labels, &names, task.cutting())?;
         Ok(task)
+    }
+
+    /// Values a step.
+    fn width(&self) -> usize {
+        self.config.reading.width(self.images[0].len())
+    }
+
+    /// Steps an image.
+    fn time(&self) -> usize {
+        self.images[0].len() / self.width()
     }
 
     fn cutting(&self) -> Cutting {
@@ -154,9 +168,8 @@ impl Digits {
     }
 
     fn batch(&self, examples: &[usize]) -> Batch {
-        let (width, time) = (self.config.reading.width(), self.config.reading.time());
-        let levels = examples.iter().flat_map(|&example| self.images[example]);
-        let values = levels.map(|level| f32::from(level) / f32::from(BRIGHTEST)).collect();
+        let (width, time) = (self.width(), self.time());
+        let values = examples.iter().flat_map(|&example| &self.images[example]).copied().collect();
         let size = examples.len();
         let mut targets = vec![0; size * time];
         let mut loss_mask = vec![false; size * time];
@@ -184,31 +197,45 @@ impl Digits {
 }
 
 /// The pixel that is read at each place when pixels are permuted.
-fn permutation() -> [usize; PIXELS] {
-    let mut order = std::array::from_fn(|pixel| pixel);
+fn permutation(pixels: usize) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..pixels).collect();
     Random::new(0, Stream::Sampling).shuffle(&mut order);
     order
 }
 
-/// The levels and the digit of each line.
-fn read(path: &Path, text: &str) -> Result<Vec<([u8; PIXELS], u32)>, DataError> {
+/// How a line of a file is written: values, then a digit.
+struct Form {
+    values: usize,
+    /// What a value is read as, or what it should be.
+    value: fn(&str) -> Result<f32, String>,
+}
+
+const IMAGE: Form =
+    Form { values: 64, value: |text| Ok(f32::from(whole(text, BRIGHTEST)?) / f32::from(BRIGHTEST)) };
+const SIGNAL: Form = Form {
+    values: mnist_1d::POINTS,
+    value: |text| text.trim().parse().map_err(|_| format!("`{text}` is no number")),
+};
+
+fn whole(text: &str, largest: u8) -> Result<u8, String> {
+    match text.trim().parse::<u8>() {
+        Ok(number) if number <= largest => Ok(number),
+        _ => Err(format!("`{text}` is no whole number from 0 to {largest}")),
+    }
+}
+
+/// The values and the digit of each line.
+fn read(form: &Form, path: &Path, text: &str) -> Result<Vec<(Vec<f32>, u32)>, DataError> {
     let record = |(line, text): (u64, &str)| {
         let wrong = |reason: String| DataError::Table { path: path.to_owned(), line, reason };
-        let number = |value: &str, largest: u8| match value.trim().parse::<u8>() {
-            Ok(number) if number <= largest => Ok(number),
-            _ => Err(wrong(format!("`{value}` is no whole number from 0 to {largest}"))),
-        };
-        let values: Vec<&str> = text.split(',').collect();
-        let [levels @ .., digit] = values.as_slice() else { unreachable!("a split has a first part") };
-        if levels.len() != PIXELS {
-            let reason = format!("{} values, where {PIXELS} levels and a digit are expected", values.len());
+        let parts: Vec<&str> = text.split(',').collect();
+        let [values @ .., digit] = parts.as_slice() else { unreachable!("a split has a first part") };
+        if values.len() != form.values {
+            let reason = format!("{} values, where {} and a digit are expected", parts.len(), form.values);
             return Err(wrong(reason));
         }
-        let mut image = [0; PIXELS];
-        for (pixel, value) in image.iter_mut().zip(levels) {
-            *pixel = number(value, BRIGHTEST)?;
-        }
-        Ok((image, u32::from(number(digit, 9)?)))
+        let image = values.iter().map(|value| (form.value)(value)).collect::<Result<_, _>>();
+        Ok((image.map_err(wrong)?, u32::from(whole(digit, 9).map_err(wrong)?)))
     };
     (1..).zip(text.lines()).map(record).collect()
 }
@@ -224,10 +251,10 @@ impl Task for Digits {
 
     fn interface(&self) -> Interface {
         Interface {
-            inputs: InputKind::Features { width: self.config.reading.width() },
+            inputs: InputKind::Features { width: self.width() },
             outputs: DIGITS,
             loss: LossKind::CrossEntropy,
-            maximum_time: self.config.reading.time(),
+            maximum_time: self.time(),
         }
     }
 
@@ -278,11 +305,14 @@ mod tests {
     use super::*;
     use crate::testing::{self, classes};
 
+    const PIXELS: usize = 64;
+
     /// 120 distinct images, of which the first pixels say the number of the image, and the first of them once more.
-    fn records() -> Vec<([u8; PIXELS], u32)> {
+    fn records() -> Vec<(Vec<f32>, u32)> {
         let image = |number: u8| {
-            let level = |pixel: usize| if pixel == 0 { number % 16 } else { number / 16 };
-            (std::array::from_fn(|pixel| if pixel < 2 { level(pixel) } else { 0 }), u32::from(number % 10))
+            let levels = [number % 16, number / 16].map(|level| f32::from(level) / 16.0);
+            let image = levels.into_iter().chain([0.0; PIXELS - 2]).collect();
+            (image, u32::from(number % 10))
         };
         (0..120).chain([0]).map(image).collect()
     }
@@ -336,14 +366,14 @@ mod tests {
     #[test]
     fn a_permutation_moves_pixels_and_not_images() {
         // By `python fixtures/digests.py`: the shuffle of 0 to 63.
-        let order = permutation();
+        let order = permutation(PIXELS);
         assert_eq!(order[..8], [56, 54, 14, 45, 9, 41, 11, 62]);
         assert_eq!(order.iter().collect::<BTreeSet<_>>().len(), PIXELS);
         let (plain, permuted) = (of(&json!({"folds": 3})), of(&json!({"folds": 3, "permuted": true})));
         let (plain, permuted) = (plain.training_batch(1, 0, 20), permuted.training_batch(1, 0, 20));
         assert_eq!(plain.targets, permuted.targets);
         for (plain, permuted) in values(&plain).chunks(PIXELS).zip(values(&permuted).chunks(PIXELS)) {
-            assert_eq!(order.map(|pixel| plain[pixel]), permuted);
+            assert!(order.iter().map(|&pixel| plain[pixel]).eq(permuted.iter().copied()));
         }
     }
 
@@ -364,12 +394,29 @@ mod tests {
     }
 
     #[test]
+    fn signals_are_read_by_points_or_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let corpora = Corpora { search: Vec::new(), cache: folder.path().to_owned() };
+        let of = |reading: &str| {
+            let settings = json!({"corpus": SIGNALS, "reading": reading, "folds": 5});
+            Digits::from_settings(&settings, &corpora)
+        };
+        let (points, whole) = (of("pixels").unwrap(), of("whole").unwrap());
+        let sets = [points.training_set(1).unwrap(), points.validation(1), points.test(1).remove(0).batches];
+        assert_eq!(sets.map(|set| set.iter().map(|batch| batch.size).sum::<usize>()), [3600, 400, 1000]);
+        let (by_points, at_once) = (points.training_batch(1, 0, 3), whole.training_batch(1, 0, 3));
+        assert_eq!((by_points.time, at_once.time), (40, 1));
+        assert_eq!(values(&by_points), values(&at_once));
+        assert!(of("rows").err().unwrap().to_string().contains("has no rows"));
+    }
+
+    #[test]
     fn a_file_is_read_and_what_is_no_image_is_named() {
         let line = |levels: usize, digit: &str| "0,".repeat(levels) + digit;
-        let of = |text: &str| read(Path::new("my.csv"), text).map_err(|error| error.to_string());
-        assert_eq!(of(&format!("{}\n", line(64, "7"))), Ok(vec![([0; PIXELS], 7)]));
+        let of = |text: &str| read(&IMAGE, Path::new("my.csv"), text).map_err(|error| error.to_string());
+        assert_eq!(of(&format!("{}\n", line(64, "7"))), Ok(vec![(vec![0.0; PIXELS], 7)]));
         let two = |second: String| of(&format!("{}\n{second}", line(64, "7"))).unwrap_err();
-        assert_eq!(two(line(63, "7")), "my.csv, line 2: 64 values, where 64 levels and a digit are expected");
+        assert_eq!(two(line(63, "7")), "my.csv, line 2: 64 values, where 64 and a digit are expected");
         assert_eq!(two(line(64, "10")), "my.csv, line 2: `10` is no whole number from 0 to 9");
         assert!(two(line(64, "7").replacen('0', "17", 1)).contains("`17` is no whole number from 0 to 16"));
         let few = Digits::new(Config { folds: 20, ..Config::default() }, records()).err().unwrap();

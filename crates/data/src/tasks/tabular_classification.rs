@@ -96,7 +96,7 @@ impl TabularClassification {
         let registered = || {
             CORPORA.iter().filter_map(|entry| match entry.download {
                 Download::Rows(table) => Some((entry.name, table)),
-                Download::File | Download::ZipMember(_) => None,
+                Download::File | Download::ZipMember(_) | Download::Made(_) => None,
             })
         };
         if let Some((_, table)) = registered().find(|(name, _)| *name == config.corpus) {
