@@ -78,6 +78,7 @@ fn variants() -> Vec<(&'static str, &'static str, Value)> {
         ("linear-regression", "sparse-regression", json!({"l1": 0.1})),
         ("random-forest", gaussian, json!({"bootstrap": false, "leaf": 5})),
         ("logistic-regression", gaussian, json!({"missing": "zero"})),
+        ("logistic-regression", gaussian, json!({"norm": "l1", "penalty": 3})),
         ("logistic-regression", gaussian, json!({"missing": "indicator"})),
         ("logistic-regression", gaussian, json!({"missing": "complete-cases"})),
         ("logistic-regression", "dependent-features", json!({"cross-validate": true})),

@@ -157,6 +157,7 @@ fn log_probabilities_are_those_of_scikit_learn() {
         serde_json::from_str(include_str!("../fixtures/classifiers.json")).unwrap();
     let naive = |event: &str| json!({"smoothing": 0.5, "prior-smoothing": 0.0, "event": event, "counts": event == "multinomial"});
     let logistic = |penalty: f64| json!({"penalty": penalty, "counts": true, "tolerance": 1e-9});
+    let lasso = json!({"penalty": 1.0, "norm": "l1", "counts": true, "tolerance": 1e-9});
     let models: &[(&str, &str, Value, f32)] = &[
         // Answers are rounded to f32; the next test looks at naive Bayes before that.
         ("multinomial", "naive-bayes", naive("multinomial"), 1e-6),
@@ -167,6 +168,7 @@ fn log_probabilities_are_those_of_scikit_learn() {
         ("logistic 1", "logistic-regression", logistic(1.0), 1e-4),
         ("logistic 0.01", "logistic-regression", logistic(0.01), 1e-4),
         ("logistic 0", "logistic-regression", logistic(0.0), 1e-4),
+        ("logistic l1 1", "logistic-regression", lasso, 1e-4),
         (
             "support vector machine",
             "support-vector-machine",
@@ -194,8 +196,8 @@ fn log_probabilities_are_those_of_scikit_learn() {
             compared += 1;
         }
     }
-    // Five classifiers on each of two sets of symbols and of real numbers, and two on categories.
-    assert_eq!(compared, 22);
+    // Six classifiers on each of two sets of symbols and of real numbers, and two on categories.
+    assert_eq!(compared, 26);
 }
 
 #[test]

@@ -1,9 +1,9 @@
 //! Networks that model their inputs instead of answering: what the file of one gives, and the learner made of it.
 
-use burn::module::Module;
+use burn::module::{Module, Param};
 use burn::nn::Linear;
 use burn::tensor::{Device, Tensor, TensorData};
-use kernels::linear::Activation;
+use kernels::linear::{Activation, linear};
 use sequence::{Batch, Dataset, Fit, InputKind, Inputs, LearnError, Learner, LossKind, Run};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -147,6 +147,25 @@ impl Perceptron {
         mapped(&self.last, mapped(&self.second, hidden, Activation::Relu), Activation::None)
     }
 
+    /// Replaces the biases of the last layer.
+    pub(crate) fn set_last_bias(&mut self, biases: Vec<f32>) {
+        let size = [biases.len()];
+        self.last.bias = Some(Param::from_data(TensorData::new(biases, size), &self.device()));
+    }
+
+    /// As [`forward`](Self::forward), with weights times `masks`, which have their shapes.
+    pub(crate) fn forward_masked(&self, rows: Tensor<2>, masks: [Tensor<2>; 3]) -> Tensor<2> {
+        let layers = [
+            (&self.first, Activation::Relu),
+            (&self.second, Activation::Relu),
+            (&self.last, Activation::None),
+        ];
+        layers.into_iter().zip(masks).fold(rows, |rows, ((layer, activation), mask)| {
+            let bias = layer.bias.as_ref().expect("an initialiser's linear layer has a bias");
+            linear(rows, layer.weight.val() * mask, bias.val(), activation)
+        })
+    }
+
     /// Multiply-adds of one row.
     pub(crate) fn multiply_adds(&self) -> usize {
         [&self.first, &self.second, &self.last].map(|layer| layer.weight.shape().num_elements()).iter().sum()
@@ -162,9 +181,8 @@ impl Perceptron {
     /// Sets every weight and bias to 0.
     pub(crate) fn silence(&mut self) {
         for layer in [&mut self.first, &mut self.second, &mut self.last] {
-            layer.weight = burn::module::Param::from_tensor(layer.weight.val().zeros_like());
-            layer.bias =
-                layer.bias.take().map(|bias| burn::module::Param::from_tensor(bias.val().zeros_like()));
+            layer.weight = Param::from_tensor(layer.weight.val().zeros_like());
+            layer.bias = layer.bias.take().map(|bias| Param::from_tensor(bias.val().zeros_like()));
         }
     }
 }

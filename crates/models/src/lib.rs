@@ -7,6 +7,7 @@
 
 mod architecture;
 mod autoencoder;
+mod autoregressive;
 mod bidirectional_lstm;
 mod causal_convolution;
 mod cholesky;
@@ -110,6 +111,7 @@ pub static MODELS: &[ModelEntry] = &[
     ModelEntry::counting::<probabilistic_pca::ProbabilisticPcaConfig>(),
     ModelEntry::counting::<pca::PcaConfig>(),
     ModelEntry::counting::<kernel_density::KernelDensityConfig>(),
+    ModelEntry::generator::<autoregressive::Autoregressive>(),
     ModelEntry::generator::<autoencoder::Autoencoder>(),
     ModelEntry::generator::<variational_autoencoder::VariationalAutoencoder>(),
     ModelEntry::generator::<generative_adversarial_network::GenerativeAdversarialNetwork>(),

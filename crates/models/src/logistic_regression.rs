@@ -2,14 +2,15 @@
 //!
 //! ```text
 //! P(c | x) = exp(w_c x + b_c) / sum_k exp(w_k x + b_k)
-//! minimise  (1/n) [ sum_i -log P(y_i | x_i) + (penalty / 2) sum_c |w_c|^2 ]
+//! minimise  (1/n) [ sum_i -log P(y_i | x_i) + penalty R(w) ],   R = sum_c |w_c|^2 / 2  (l2)  or  sum_c |w_c|_1  (l1)
 //! ```
 //!
 //! For two classes the first has weights and intercept 0, so that one weighted sum remains. The intercepts b are not penalised. `penalty` is 1/C of
-//! scikit-learn. Minimised by L-BFGS until no entry of the gradient exceeds `tolerance`.
+//! scikit-learn. Minimised by L-BFGS until no entry of the gradient exceeds `tolerance`. With `norm = "l1"` weights that tell little
+//! are exactly 0 (Tibshirani 1996).
 //!
-//! With `cross-validate`, the penalty is the one of 10^-3, 10^-2 ... 10^3 with the least log-loss over five folds of the training
-//! set; test examples have no part in it.
+//! With `cross-validate`, the penalty is the one on the path from 10^3 down to 10^-3, by factors of ten, with the least log-loss over five folds of
+//! the training set; test examples have no part in it.
 //!
 //! With `unlabelled = "learn"`, it teaches itself (Yarowsky 1995): of the examples whose class is not told, those of which it is surer than
 //! `confidence` count as if their likeliest class had been told, and it is fitted again, until these no longer change or 20 times. The
@@ -27,7 +28,7 @@ use crate::architecture::NOTHING_TO_ANSWER;
 use crate::design::{Features, Missing};
 use crate::examples::{ExampleInputs, Examples, Rows, Unlabelled, check_prior, log_normalised, predictions};
 use crate::floors::{fit_without_updates, validation_bytes};
-use crate::minimise::minimise;
+use crate::minimise::{Absolute, minimise};
 use crate::n_gram_bag::{BagConfig, GRADIENT_TIMES_INPUT, SparseRows};
 use crate::{Counting, Reads};
 
@@ -42,12 +43,24 @@ const ROUNDS: usize = 20;
 /// Folds of cross-validation.
 const FOLDS: usize = 5;
 
+/// What the penalty measures of the weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Norm {
+    /// Half the sum of their squares.
+    L2,
+    /// The sum of their absolute values.
+    L1,
+}
+
 /// Settings of logistic regression.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub(crate) struct LogisticRegressionConfig {
-    /// Strength of the L2 penalty, 1/C; 0 is maximum likelihood.
+    /// Strength of the penalty, 1/C; 0 is maximum likelihood.
     penalty: f64,
+    /// What it measures of the weights.
+    norm: Norm,
     /// Whether the penalty is chosen by cross-validation on the training set, in place of the one given.
     cross_validate: bool,
     /// Of two classes, the share of the second that answers assume; 0 keeps that of the training set. The intercept is moved by
@@ -73,6 +86,7 @@ impl Default for LogisticRegressionConfig {
     fn default() -> Self {
         Self {
             penalty: 1.0,
+            norm: Norm::L2,
             cross_validate: false,
             prior: 0.0,
             order: 1,
@@ -161,9 +175,17 @@ impl LogisticRegression {
         if problem.labels.is_empty() {
             return start;
         }
-        let LogisticRegressionConfig { tolerance, iterations, .. } = self.config;
-        let found =
-            minimise(start, tolerance, iterations, |at, gradient| problem.loss(penalty, at, gradient));
+        let LogisticRegressionConfig { tolerance, iterations, norm, .. } = self.config;
+        let (squares, absolute) = match norm {
+            Norm::L2 => (penalty, Absolute::NONE),
+            Norm::L1 => {
+                let strength = penalty / problem.labels.len() as f64;
+                (0.0, Absolute { strength, entries: problem.width * problem.outputs() })
+            }
+        };
+        let found = minimise(start, absolute, tolerance, iterations, |at, gradient| {
+            problem.loss(squares, at, gradient)
+        });
         // Every value meets every weighted sum twice: forward, and in the gradient.
         let once = 2 * (problem.rows.values.len() * problem.outputs()) as u64;
         *multiply_adds += found.evaluations * once;

@@ -20,7 +20,7 @@ use crate::architecture::NOTHING_TO_ANSWER;
 use crate::design::{Features, Missing};
 use crate::examples::{Examples, log_normalised, predictions};
 use crate::floors::{fit_without_updates, validation_bytes};
-use crate::minimise::minimise;
+use crate::minimise::{Absolute, minimise};
 use crate::n_gram_bag::{BagConfig, SparseRows};
 use crate::{Counting, Reads};
 
@@ -94,7 +94,9 @@ impl SupportVectorMachine {
                 examples.labels.iter().map(|&label| if label == class { 1.0 } else { -1.0 }).collect();
             let problem = Problem { rows: &rows, signs, cost };
             let start = vec![0.0; features.width() + 1];
-            let found = minimise(start, tolerance, iterations, |at, gradient| problem.loss(at, gradient));
+            let found = minimise(start, Absolute::NONE, tolerance, iterations, |at, gradient| {
+                problem.loss(at, gradient)
+            });
             // Every value meets the weights twice: in the score, and in the gradient.
             multiply_adds += found.evaluations * 2 * rows.values.len() as u64;
             found.point
@@ -234,7 +236,8 @@ mod tests {
         }
         let separate = |rows: &SparseRows| {
             let problem = Problem { rows, signs: vec![-1.0, -1.0, 1.0, 1.0, 1.0], cost: 10.0 };
-            minimise(vec![0.0; 3], 1e-9, 1000, |at, gradient| problem.loss(at, gradient)).point
+            minimise(vec![0.0; 3], Absolute::NONE, 1e-9, 1000, |at, gradient| problem.loss(at, gradient))
+                .point
         };
         let (one, other) = (separate(&near), separate(&far));
         for (a, b) in one.iter().zip(&other) {

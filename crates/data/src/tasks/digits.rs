@@ -12,6 +12,9 @@
 //! their pixels, so that neighbours in the image are none in the sequence. With `shuffled`, the digits are dealt out to the images at random,
 //! once for all seeds: nothing is left to learn, and what is seen in training says nothing about the rest.
 //!
+//! With `density`, nothing is asked: images, read whole, are to be modelled themselves. Since a level is whole, a density could be without bound where images
+//! have it; each level gets a uniform number from 0 to 1 and is divided by 17 in place of 16 (Theis, van den Oord and Bethge 2016), the same for all seeds.
+//!
 //! The file has a line for each image: 64 levels and the digit, separated by commas, and no header. Images that repeat an earlier one are
 //! dropped; the rest is cut as `labelled.rs` says, in the same way for every reading.
 
@@ -30,7 +33,7 @@ use super::TaskEntry;
 use crate::batches::EVALUATION_BATCH;
 use crate::corpora::mnist_1d;
 use crate::labelled::{self, Cut, Cutting, FirstCut};
-use crate::metrics::classification_scores;
+use crate::metrics::{classification_scores, own_loss};
 use crate::{Corpora, DataError, settings};
 
 const NAME: &str = "digits";
@@ -86,6 +89,8 @@ struct Config {
     permuted: bool,
     /// Whether the digits are dealt out to the images at random.
     shuffled: bool,
+    /// Whether nothing is asked and the images are modelled themselves.
+    density: bool,
     /// Training images; 0 uses all.
     examples: usize,
     /// Folds, of which one is tested.
@@ -99,6 +104,7 @@ impl Default for Config {
             reading: Reading::Pixels,
             permuted: false,
             shuffled: false,
+            density: false,
             examples: 0,
             folds: 10,
         }
@@ -122,6 +128,10 @@ impl Digits {
             let reason = format!("a signal of `{SIGNALS}` has no rows; read it by `pixels` or `whole`");
             return Err(settings::wrong(NAME, "reading", reason));
         }
+        if config.density && config.reading != Reading::Whole {
+            let reason = "what is modelled itself is read whole: add `reading = \"whole\"`";
+            return Err(settings::wrong(NAME, "density", reason));
+        }
         let path = corpora.locate(&config.corpus)?;
         let form = if is_signals { &SIGNAL } else { &IMAGE };
         let records = read(form, &path, &corpora.read_text(&config.corpus)?)?;
@@ -137,6 +147,12 @@ impl Digits {
             let order = permutation(images.first().map_or(0, Vec::len));
             for image in &mut images {
                 *image = order.iter().map(|&pixel| image[pixel]).collect();
+            }
+        }
+        if config.density && config.corpus != SIGNALS {
+            let mut random = Random::new(2, Stream::Sampling);
+            for value in images.iter_mut().flatten() {
+                *value = (*value * f32::from(BRIGHTEST) + random.unit()) / f32::from(BRIGHTEST + 1);
             }
         }
         if config.shuffled {
@@ -250,10 +266,12 @@ impl Task for Digits {
     }
 
     fn interface(&self) -> Interface {
+        let (outputs, loss) =
+            if self.config.density { (1, LossKind::Density) } else { (DIGITS, LossKind::CrossEntropy) };
         Interface {
             inputs: InputKind::Features { width: self.width() },
-            outputs: DIGITS,
-            loss: LossKind::CrossEntropy,
+            outputs,
+            loss,
             maximum_time: self.time(),
         }
     }
@@ -275,11 +293,14 @@ impl Task for Digits {
     }
 
     fn scores(&self, batches: &[Batch], predictions: &[Predictions]) -> Vec<Score> {
+        if self.config.density {
+            return vec![own_loss(batches, predictions)];
+        }
         classification_scores(batches, predictions)
     }
 
     fn larger_is_better(&self) -> bool {
-        true
+        !self.config.density
     }
 
     fn solved_at(&self) -> Option<f64> {
@@ -288,6 +309,9 @@ impl Task for Digits {
 
     /// Of the whole set.
     fn floors(&self) -> Vec<Floor> {
+        if self.config.density {
+            return Vec::new();
+        }
         labelled::floors(&self.labels, DIGITS)
     }
 
@@ -391,6 +415,26 @@ mod tests {
         // A tenth of 120, with a standard error of 3.3; four of them.
         assert!(kept < 26, "{kept}");
         assert_eq!(shuffled.floors()[0], Floor { metric: "accuracy", name: "most-frequent", value: 0.1 });
+    }
+
+    #[test]
+    fn images_to_be_modelled_have_noise_within_their_level() {
+        let settings = json!({"density": true, "reading": "whole", "folds": 3});
+        let (noisy, plain) = (of(&settings), of(&json!({"reading": "whole", "folds": 3})));
+        assert_eq!((noisy.interface().loss, noisy.interface().outputs), (LossKind::Density, 1));
+        let values = |task: &Digits| values(&task.training_batch(1, 0, 50)).to_vec();
+        let above: Vec<f32> = values(&noisy)
+            .iter()
+            .zip(values(&plain))
+            .map(|(noisy, level)| 17.0 * noisy - 16.0 * level)
+            .collect();
+        assert!(above.iter().all(|noise| (-1e-4..1.0001).contains(noise)));
+        let mean = above.iter().sum::<f32>() / above.len() as f32;
+        // 1/2, with a standard error of 0.29 / sqrt(3200) = 0.005; four of them.
+        assert!((mean - 0.5).abs() < 0.02, "{mean}");
+        let corpora = Corpora { search: Vec::new(), cache: std::path::PathBuf::new() };
+        let refused = Digits::from_settings(&json!({"density": true}), &corpora).err().unwrap();
+        assert!(refused.to_string().contains("read whole"), "{refused}");
     }
 
     #[test]
