@@ -9,7 +9,7 @@ use training::{Body, BodyContext, Initialiser, Network, NetworkPredictor, Sequen
 
 use crate::bidirectional_lstm::BidirectionalLstm;
 use crate::causal_convolution::CausalConvolution;
-use crate::feed_forward::FeedForward;
+use crate::multilayer_perceptron::MultilayerPerceptron;
 use crate::{
     Architecture, ForgetBias, Gru, Lstm, NormPlacement, PositionEncoding, Rnn, RnnActivation,
     RnnInitialisation, Transformer,
@@ -261,7 +261,7 @@ fn they_are_the_gradients_of_every_network() {
     assert_agrees(&BidirectionalLstm { hidden: 5, ..BidirectionalLstm::default() });
     assert_agrees(&Gru { hidden: 10, ..Gru::default() });
     assert_agrees(&CausalConvolution { channels: 8, layers: 2, ..CausalConvolution::default() });
-    assert_agrees(&FeedForward { hidden: 10, layers: 2 });
+    assert_agrees(&MultilayerPerceptron { hidden: 10, layers: 2 });
     let small = || Transformer { inner_width: WIDTH, heads: 2, feed_forward: 24, ..Transformer::default() };
     for position in [PositionEncoding::Sinusoidal, PositionEncoding::Learned, PositionEncoding::Alibi] {
         assert_agrees(&Transformer { position, ..small() });

@@ -19,7 +19,6 @@ mod eigen;
 mod encoder_decoder;
 mod energy;
 mod examples;
-mod feed_forward;
 mod floors;
 mod gaussian_discriminant;
 mod gaussian_mixture;
@@ -36,6 +35,7 @@ mod lstm;
 mod lstm_encoder_decoder;
 mod min_gru;
 mod minimise;
+mod multilayer_perceptron;
 mod n_gram;
 mod n_gram_bag;
 mod naive_bayes;
@@ -98,7 +98,7 @@ pub static MODELS: &[ModelEntry] = &[
     ModelEntry::network::<min_gru::MinGru>(),
     ModelEntry::network::<Transformer>(),
     ModelEntry::network::<causal_convolution::CausalConvolution>(),
-    ModelEntry::network::<feed_forward::FeedForward>(),
+    ModelEntry::network::<multilayer_perceptron::MultilayerPerceptron>(),
     class_conditional::ENTRY,
     ModelEntry::encoder_decoder::<lstm_encoder_decoder::LstmEncoderDecoder>(),
     ModelEntry::encoder_decoder::<transformer_encoder_decoder::TransformerEncoderDecoder>(),

@@ -1,4 +1,4 @@
-//! The feed-forward network, also called multilayer perceptron.
+//! The multilayer perceptron, a feed-forward network.
 //!
 //! ```text
 //! h_0 = x,  h_l = relu(h_{l-1} W_l + b_l),  y = h_layers A + a
@@ -20,29 +20,29 @@ use training::{Body, BodyContext, Initialiser, mapped};
 use crate::Architecture;
 use crate::architecture::nearest;
 
-/// Settings of the feed-forward network.
+/// Settings of the multilayer perceptron.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
-pub(crate) struct FeedForward {
+pub(crate) struct MultilayerPerceptron {
     /// Units of a layer, unless a number of parameters is requested.
     pub(crate) hidden: usize,
     /// Hidden layers.
     pub(crate) layers: usize,
 }
 
-impl Default for FeedForward {
+impl Default for MultilayerPerceptron {
     fn default() -> Self {
         Self { hidden: 100, layers: 2 }
     }
 }
 
-impl Architecture for FeedForward {
-    const NAME: &'static str = "feed-forward";
+impl Architecture for MultilayerPerceptron {
+    const NAME: &'static str = "multilayer-perceptron";
     const SUMMARY: &'static str =
-        "feed-forward network (multilayer perceptron): layers of rectified units, each position by itself";
+        "multilayer perceptron, a feed-forward network: layers of rectified units, each position by itself";
     const CITATION: &'static str = "Rosenblatt 1958; Rumelhart, Hinton and Williams 1986";
     const VERSION: u32 = 1;
-    type Body = FeedForwardBody;
+    type Body = MultilayerPerceptronBody;
 
     fn check(&self) -> Result<(), String> {
         match [("hidden", self.hidden), ("layers", self.layers)].into_iter().find(|&(_, value)| value == 0) {
@@ -61,9 +61,9 @@ impl Architecture for FeedForward {
         Self { hidden, ..self }
     }
 
-    fn init(&self, width: usize, _: &Interface, initialiser: &mut Initialiser) -> FeedForwardBody {
+    fn init(&self, width: usize, _: &Interface, initialiser: &mut Initialiser) -> MultilayerPerceptronBody {
         let inputs = |layer: usize| if layer == 0 { width } else { self.hidden };
-        FeedForwardBody {
+        MultilayerPerceptronBody {
             layers: (0..self.layers).map(|layer| initialiser.linear(inputs(layer), self.hidden)).collect(),
             output: initialiser.linear(self.hidden, width),
         }
@@ -72,12 +72,12 @@ impl Architecture for FeedForward {
 
 /// The layers, and a linear map to the width of the read-out.
 #[derive(Module, Debug)]
-pub(crate) struct FeedForwardBody {
+pub(crate) struct MultilayerPerceptronBody {
     layers: Vec<Linear>,
     output: Linear,
 }
 
-impl Body for FeedForwardBody {
+impl Body for MultilayerPerceptronBody {
     fn forward(&self, inputs: Tensor<3>, context: &BodyContext) -> Tensor<3> {
         let hidden = self
             .layers
@@ -107,14 +107,14 @@ mod tests {
             weight: initialiser.parameter(shape, weight.to_vec()),
             bias: Some(initialiser.parameter([shape[1]], bias.to_vec())),
         };
-        let body = FeedForwardBody {
+        let body = MultilayerPerceptronBody {
             layers: vec![
                 linear([1, 2], &[1.0, -1.0], &[0.0, 1.0]),
                 linear([2, 2], &[1.0, 2.0, 3.0, -4.0], &[0.5, 0.0]),
             ],
             output: linear([2, 1], &[2.0, 1.0], &[-1.0]),
         };
-        let settings = FeedForward { hidden: 2, layers: 2 };
+        let settings = MultilayerPerceptron { hidden: 2, layers: 2 };
         assert_eq!(body.parameters(), settings.body_parameters(1));
         assert_eq!(body.multiply_adds(3), 3 * (2 + 4 + 2));
         // x = 2: (2, 0), then (2.5, 4), then 8. x = -1: (0, 2), then (6.5, 0), then 12.
@@ -132,7 +132,8 @@ mod tests {
             maximum_time: 1,
         };
         for layers in [1, 3] {
-            let settings = FeedForward { layers, ..FeedForward::default() }.resized(32, 5000);
+            let settings =
+                MultilayerPerceptron { layers, ..MultilayerPerceptron::default() }.resized(32, 5000);
             let body = settings.init(32, &interface, &mut Initialiser::new(0, &Device::flex()));
             assert_eq!(body.parameters(), settings.body_parameters(32));
             assert!(body.parameters().abs_diff(5000) <= 250, "{}", body.parameters());
