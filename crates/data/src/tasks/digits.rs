@@ -191,7 +191,7 @@ impl Digits {
         let mut loss_mask = vec![false; size * time];
         for (row, &example) in examples.iter().enumerate() {
             let last = (row + 1) * time - 1;
-            targets[last] = self.labels[example];
+            targets[last] = if self.config.density { 0 } else { self.labels[example] };
             loss_mask[last] = true;
         }
         let batch = Batch {
@@ -422,6 +422,7 @@ mod tests {
         let settings = json!({"density": true, "reading": "whole", "folds": 3});
         let (noisy, plain) = (of(&settings), of(&json!({"reading": "whole", "folds": 3})));
         assert_eq!((noisy.interface().loss, noisy.interface().outputs), (LossKind::Density, 1));
+        assert_eq!(classes(&noisy.training_batch(1, 0, 50)), [0; 50]);
         let values = |task: &Digits| values(&task.training_batch(1, 0, 50)).to_vec();
         let above: Vec<f32> = values(&noisy)
             .iter()
