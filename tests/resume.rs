@@ -86,6 +86,10 @@ fn kills_do_not_matter() {
             break;
         }
         let mut parent = quiet(&project, &["--jobs", "2"]);
+        // On a busy machine it takes its time to start one.
+        while children(parent.id()).is_empty() && parent.try_wait().unwrap().is_none() {
+            std::thread::sleep(Duration::from_millis(2));
+        }
         moment(300);
         // A worker first, whose cell the parent tries again, and then the parent.
         let worker = children(parent.id()).first().copied();
