@@ -281,6 +281,7 @@ fn tanh(x: f32) -> f32 {
 #[cfg(test)]
 mod tests {
     use burn::tensor::{Device, TensorData};
+    use serde_json::Value;
 
     use super::*;
     use crate::instruction_set::on_every_instruction_set;
@@ -327,6 +328,40 @@ mod tests {
         let scores: Vec<f32> = additive_scores(queries, keys, weight).into_data().try_into_vec().unwrap();
         // 2 tanh(0.75) + 3 tanh(0) = 1.270_298 and 2 tanh(0) + 3 tanh(-1) = -2.284_782.
         assert!((scores[0] - 1.270_298).abs() < 1e-5 && (scores[1] + 2.284_782).abs() < 1e-5, "{scores:?}");
+    }
+
+    #[test]
+    fn scores_and_gradients_equal_pytorch() {
+        // fixtures/additive_scores/make.py, PyTorch 2.9.0.
+        let record = include_str!("../fixtures/additive_scores/additive_scores.json");
+        let record: Value = serde_json::from_str(record).unwrap();
+        let list = |value: &Value| -> Vec<f32> { serde_json::from_value(value.clone()).unwrap() };
+        let [batch, time, source, width] = serde_json::from_value(record["sizes"].clone()).unwrap();
+        let device = Device::flex().autodiff();
+        let three = |name: &str, shape: [usize; 3]| {
+            Tensor::<3>::from_data(TensorData::new(list(&record[name]), shape), &device).require_grad()
+        };
+        on_every_instruction_set(|| {
+            let (queries, keys) =
+                (three("queries", [batch, time, width]), three("keys", [batch, source, width]));
+            let weight = Tensor::<1>::from_data(list(&record["weight"]).as_slice(), &device).require_grad();
+            let scores = additive_scores(queries.clone(), keys.clone(), weight.clone());
+            let gradients = (scores.clone() * three("gradient", [batch, time, source])).sum().backward();
+            let found = [
+                scores.into_data(),
+                queries.grad(&gradients).unwrap().into_data(),
+                keys.grad(&gradients).unwrap().into_data(),
+                weight.grad(&gradients).unwrap().into_data(),
+            ];
+            for (part, found) in found.into_iter().enumerate() {
+                let (found, expected) =
+                    (found.try_into_vec::<f32>().unwrap(), list(&record["expected"][part]));
+                assert_eq!(found.len(), expected.len());
+                for (a, b) in found.iter().zip(&expected) {
+                    assert!((a - b).abs() <= 1e-5 + 1e-5 * b.abs(), "{part}: {a}, expected {b}");
+                }
+            }
+        });
     }
 
     #[test]

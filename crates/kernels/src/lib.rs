@@ -3,6 +3,7 @@
 //! - [`recurrent`]: a whole recurrent sequence (simple, LSTM, GRU) in one operation.
 //! - [`attention`]: tiled attention that never stores the `time x time` score matrix.
 //! - [`additive_scores`]: the scores of additive attention.
+//! - [`convolution`]: a causal convolution over time with its rectifier.
 //! - [`layer_norm`]: layer normalisation.
 //! - [`linear`]: a linear map with its bias and, if wanted, the rectifier.
 //! - [`cross_entropy`]: the loss of a classifier, softmax included.
@@ -19,6 +20,7 @@
 pub mod adam;
 pub mod additive_scores;
 pub mod attention;
+pub mod convolution;
 pub mod cost;
 pub mod cross_entropy;
 mod device;

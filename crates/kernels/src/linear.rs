@@ -147,16 +147,15 @@ impl BackwardStep<Flex, 3> for Linear {
         let gradient = values(&gradient);
         dispatch(instruction_set(), SumOverRows { rows: gradient, sum: &mut d_bias });
         let rows = gradient.len() / columns;
-        let by_rows = |values, columns| Matrix { values, stride: columns, transposed: false };
         let [of_inputs, of_weight, of_bias] = ops.parents;
         if let Some(parent) = of_inputs {
-            let transposed = Matrix { transposed: true, ..by_rows(values(weight), columns) };
-            let d_inputs = product([rows, columns, width], by_rows(gradient, columns), transposed);
+            let weight = Matrix::new(values(weight), columns).transposed();
+            let d_inputs = product([rows, columns, width], Matrix::new(gradient, columns), weight);
             gradients.register::<Flex>(parent.id, tensor(d_inputs, inputs.layout().shape().clone()));
         }
         if let Some(parent) = of_weight {
-            let transposed = Matrix { transposed: true, ..by_rows(inputs_values, width) };
-            let d_weight = product([width, rows, columns], transposed, by_rows(gradient, columns));
+            let inputs = Matrix::new(inputs_values, width).transposed();
+            let d_weight = product([width, rows, columns], inputs, Matrix::new(gradient, columns));
             gradients.register::<Flex>(parent.id, tensor(d_weight, weight.layout().shape().clone()));
         }
         if let Some(parent) = of_bias {
@@ -174,7 +173,6 @@ fn forward(
     let (columns, width) = (values(bias).len(), values(weight).len() / values(bias).len());
     let rows = values(inputs).len() / width;
     let mut output = Vec::with_capacity(rows * columns);
-    let by_rows = |values, columns| Matrix { values, stride: columns, transposed: false };
     // A block of rows is still in the cache when the product is added to the bias, and when it is rectified.
     for inputs in values(inputs).chunks(BLOCK_ROWS * width) {
         let start = output.len();
@@ -183,11 +181,9 @@ fn forward(
         }
         let output = &mut output[start..];
         let sizes = [output.len() / columns, width, columns];
-        add_product(sizes, by_rows(inputs, width), by_rows(values(weight), columns), output);
+        add_product(sizes, Matrix::new(inputs, width), Matrix::new(values(weight), columns), output);
         if activation == Activation::Relu {
-            for y in output {
-                *y = if *y < 0.0 { 0.0 } else { *y };
-            }
+            rectify(output);
         }
     }
     let mut shape = inputs.layout().shape().clone();
@@ -199,11 +195,18 @@ fn forward(
 /// Rows of the result that are computed at a time.
 const BLOCK_ROWS: usize = 256;
 
+/// The rectifier, in place. Not a number stays.
+pub(crate) fn rectify(output: &mut [f32]) {
+    for y in output {
+        *y = if *y < 0.0 { 0.0 } else { *y };
+    }
+}
+
 /// The gradient before the rectifier, in place of that after it.
-struct Rectified<'a> {
-    gradient: &'a mut [f32],
+pub(crate) struct Rectified<'a> {
+    pub(crate) gradient: &'a mut [f32],
     /// What the rectifier returned.
-    output: &'a [f32],
+    pub(crate) output: &'a [f32],
 }
 
 impl Kernel for Rectified<'_> {
@@ -215,9 +218,9 @@ impl Kernel for Rectified<'_> {
     }
 }
 
-struct SumOverRows<'a> {
-    rows: &'a [f32],
-    sum: &'a mut [f32],
+pub(crate) struct SumOverRows<'a> {
+    pub(crate) rows: &'a [f32],
+    pub(crate) sum: &'a mut [f32],
 }
 
 impl Kernel for SumOverRows<'_> {
@@ -233,13 +236,23 @@ impl Kernel for SumOverRows<'_> {
 
 /// A matrix, or the transposed one of a matrix, whose rows are `stride` numbers apart.
 #[derive(Clone, Copy)]
-struct Matrix<'a> {
+pub(crate) struct Matrix<'a> {
     values: &'a [f32],
     stride: usize,
     transposed: bool,
 }
 
-impl Matrix<'_> {
+impl<'a> Matrix<'a> {
+    /// The matrix with these rows, `columns` numbers each.
+    pub(crate) fn new(values: &'a [f32], columns: usize) -> Self {
+        Self { values, stride: columns, transposed: false }
+    }
+
+    /// The transposed matrix, of the same numbers.
+    pub(crate) fn transposed(self) -> Self {
+        Self { transposed: !self.transposed, ..self }
+    }
+
     /// Distances of neighbours in a column and in a row.
     fn strides(&self) -> [isize; 2] {
         let stride = self.stride.cast_signed();
@@ -255,7 +268,7 @@ impl Matrix<'_> {
 
 /// `left [rows, depth] right [depth, columns]`, for `sizes = [rows, depth, columns]`.
 #[expect(unsafe_code, reason = "clearing the result first would cost as much as a small product")]
-fn product(sizes: [usize; 3], left: Matrix, right: Matrix) -> Vec<f32> {
+pub(crate) fn product(sizes: [usize; 3], left: Matrix, right: Matrix) -> Vec<f32> {
     let length = sizes[0] * sizes[2];
     let mut output = Vec::with_capacity(length);
     // SAFETY: there is room for `length` numbers, and the product writes them all.
@@ -268,7 +281,7 @@ fn product(sizes: [usize; 3], left: Matrix, right: Matrix) -> Vec<f32> {
 
 /// The same, added to `output`.
 #[expect(unsafe_code, reason = "the product takes pointers")]
-fn add_product(sizes: [usize; 3], left: Matrix, right: Matrix, output: &mut [f32]) {
+pub(crate) fn add_product(sizes: [usize; 3], left: Matrix, right: Matrix, output: &mut [f32]) {
     assert_eq!(output.len(), sizes[0] * sizes[2], "result of a product");
     // SAFETY: there is room for all numbers of the product, and they are there to be added to.
     unsafe { multiply(sizes, left, right, output.as_mut_ptr(), true) }
