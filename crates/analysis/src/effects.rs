@@ -211,6 +211,7 @@ fn solve_rate<'a>(
             fragile,
             left: estimate.value,
             right: rate,
+            times: 1.0,
         },
         order: None,
         note: [
@@ -310,14 +311,14 @@ fn difference(
     if *scale == Scale::Ratio && !(left_values.all_positive() && right_values.all_positive()) {
         return Err(format!("`{at_budget}` is not positive everywhere, and has no ratio there"));
     }
-    let right_values = right_values.times(*times);
-    let pairs = left_values.pair(&right_values, transform).map_err(|missing| {
+    let multiplied = right_values.clone().times(*times);
+    let pairs = left_values.pair(&multiplied, transform).map_err(|missing| {
         let sides = right.map_or(left.to_owned(), |right| format!("{left} and {right}"));
         format!("{missing} of `{at_budget}` on {task} for {sides} at {} (split {split})", place_name(place))
     })?;
     // Only of a fraction of answers does the size of the evaluation set tell the error.
     let floor = if is_accuracy(metric) {
-        left_values.standard_error_floor(*scale).hypot(right_values.standard_error_floor(*scale))
+        left_values.standard_error_floor(*scale).hypot(multiplied.standard_error_floor(*scale))
     } else {
         0.0
     };
@@ -371,6 +372,7 @@ fn difference(
             fragile,
             left: left_values.mean(),
             right: right_values.mean(),
+            times: *times,
         },
         order: None,
         note,
@@ -384,8 +386,8 @@ fn identity(tables: &Tables, part: &Part, model: &str, place: &Place) -> Result<
     };
     let values = |model| Measured::of(tables, &Query { task, model, metric, split, place }, split);
     let left = values(model);
-    let right = against.as_deref().map_or(Measured::Constant(*constant), values).times(*times);
-    let pairs = left.pair(&right, |value| value).map_err(|missing| {
+    let right = against.as_deref().map_or(Measured::Constant(*constant), values);
+    let pairs = left.pair(&right.clone().times(*times), |value| value).map_err(|missing| {
         format!("{missing} of `{metric}` on {task} for {model} at {} (split {split})", place_name(place))
     })?;
     let differences = || pairs.iter().flatten().copied();
@@ -409,6 +411,7 @@ fn identity(tables: &Tables, part: &Part, model: &str, place: &Place) -> Result<
             fragile: false,
             left: left.mean(),
             right: right.mean(),
+            times: *times,
         },
         order: None,
         note: String::new(),
@@ -491,6 +494,7 @@ fn discrimination(tables: &Tables, part: &Part, place: &Place, level: f64) -> Re
             fragile,
             left: estimate.value,
             right: alone,
+            times: 1.0,
         },
         order: None,
         note,
@@ -566,6 +570,7 @@ fn step_time(
             fragile,
             left: mean_of(&ours),
             right: mean_of(&theirs),
+            times: 1.0,
         },
         order: None,
         note: notes.join("; "),
@@ -573,6 +578,7 @@ fn step_time(
 }
 
 /// The values of one side.
+#[derive(Clone)]
 enum Measured {
     /// A value a seed, with the observations behind it.
     Seeds(BTreeMap<u64, (f64, u64)>),

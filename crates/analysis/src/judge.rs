@@ -194,7 +194,10 @@ fn because(parts: &[PartVerdict], whole: &Verdict) -> String {
                 }
             }
             let turning = parts.iter().filter(|part| part.ending == Ending::Qualified);
-            lists.extend(turning.map(|part| format!("{} ({})", part.name, part.note)));
+            let turning: Vec<String> = turning.map(|part| format!("{} ({})", part.name, part.note)).collect();
+            if !turning.is_empty() {
+                lists.push(format!("depends: {}", turning.join("; ")));
+            }
             lists.join("; ")
         }
         Verdict::Inconclusive { .. } => {

@@ -284,13 +284,15 @@ pub struct ClaimRule {
 }
 
 impl ClaimRule {
-    /// blake3 of the rule: what is stored beside a result, so that a later change of the rule shows.
+    /// blake3 of the rule: what is stored beside a result, so that a later change of the rule shows. The sentence for the
+    /// reader, which the numbers are put into, decides nothing and is not part of it.
     ///
     /// # Panics
     /// Never: a rule holds plain values.
     #[must_use]
     pub fn digest(&self) -> String {
-        let value = serde_json::to_value(self).expect("a rule holds plain values");
+        let rule = Self { answer: String::new(), ..self.clone() };
+        let value = serde_json::to_value(rule).expect("a rule holds plain values");
         crate::digest(value.to_string().as_bytes())
     }
 }
@@ -524,7 +526,7 @@ pub enum Part {
     },
 }
 
-fn once() -> f64 {
+pub(crate) fn once() -> f64 {
     1.0
 }
 
@@ -537,7 +539,7 @@ fn is_solved(metric: &str) -> bool {
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-fn is_once(times: &f64) -> bool {
+pub(crate) fn is_once(times: &f64) -> bool {
     *times == 1.0
 }
 

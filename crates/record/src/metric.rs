@@ -58,12 +58,65 @@ pub fn is_description(metric: &str) -> bool {
         .any(|prefix| metric.starts_with(prefix))
 }
 
-/// Whether more of a metric is better; of losses, errors and costs it is not.
+/// Whether more of a metric is better.
 #[must_use]
 pub fn larger_is_better(metric: &str) -> bool {
     is_accuracy(chosen_by(metric))
         || is_solved(metric)
-        || ["longest", "bleu", "adjusted-rand-index"].contains(&metric)
+        || [
+            "longest",
+            "bleu",
+            "adjusted-rand-index",
+            "nested-accuracy",
+            "cross-validated-accuracy",
+            "answered",
+            "outlier-auc",
+            "mixed-row-auc",
+            "modes",
+            "all-modes",
+            "quality",
+            "best-fresh",
+            "last-fresh",
+            "last-clean",
+            "written-named",
+            "true-named",
+            "good-decades",
+            "good-fraction",
+            "gain-of-selection",
+            "law-fit",
+        ]
+        .contains(&metric)
+}
+
+/// Whether less of a metric is better, as of losses, errors and costs. Of many metrics neither is.
+#[must_use]
+pub fn smaller_is_better(metric: &str) -> bool {
+    let neither = ["-slope", "-change", "-over-training-error"].iter().any(|end| metric.ends_with(end))
+        || ["estimate-less-error", "exact-likelihood"].iter().any(|start| metric.starts_with(start));
+    !neither
+        && !larger_is_better(metric)
+        && [
+            "error",
+            "loss",
+            "entropy",
+            "likelihood",
+            "nats",
+            "excess",
+            "divergence",
+            "distance",
+            "updates-to-solve",
+            "seconds",
+            "bytes",
+            "multiply-adds",
+            "waiting-steps",
+            "deletion-",
+            "bystander-above-",
+            "two-sample-auc",
+            "draw-auc",
+            "fresh-lost",
+        ]
+        .iter()
+        .any(|part| metric.contains(part))
 }
 
 #[cfg(test)]
@@ -79,5 +132,20 @@ mod tests {
         assert!(is_description("slope") && is_description("unknown-words"));
         assert!(is_accuracy("accuracy-free-running") && larger_is_better("bleu") && !is_accuracy("bleu"));
         assert!(larger_is_better("adjusted-rand-index") && is_description("rand-index-at-random"));
+    }
+
+    #[test]
+    fn a_metric_has_one_direction_or_none() {
+        for loss in
+            ["cross-entropy", "error-at-best", "own-loss", "negative-log-likelihood", "mixing-seconds"]
+        {
+            assert!(smaller_is_better(loss) && !larger_is_better(loss), "{loss}");
+        }
+        for score in ["modes", "nested-accuracy", "mixed-row-auc"] {
+            assert!(larger_is_better(score) && !smaller_is_better(score), "{score}");
+        }
+        for neither in ["variance-kept", "error-slope", "estimate-less-error", "last-noisy", "best-rate"] {
+            assert!(!larger_is_better(neither) && !smaller_is_better(neither), "{neither}");
+        }
     }
 }

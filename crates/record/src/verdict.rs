@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::definition::{InformedBy, Prediction};
+use crate::definition::{InformedBy, Prediction, is_once, once};
 use crate::{RecordError, spelled, store};
 
 /// How a claim ended.
@@ -107,9 +107,12 @@ pub struct Regime {
     /// The value on the left, averaged over seeds, for the sentence that cites it.
     #[serde(with = "spelled")]
     pub left: f64,
-    /// The value on the right, averaged over seeds.
+    /// The value on the right, averaged over seeds, before it is multiplied.
     #[serde(with = "spelled")]
     pub right: f64,
+    /// What the value on the right is multiplied by before the two are compared.
+    #[serde(default = "once", skip_serializing_if = "is_once")]
+    pub times: f64,
 }
 
 /// One part of a claim.

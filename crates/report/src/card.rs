@@ -116,7 +116,9 @@ struct Card {
     predicted_right: String,
     provenance: String,
     failures: Vec<(String, String)>,
-    definition_changed: bool,
+    /// The commit of the run, where its definition was another text than now.
+    definition_changed: Option<String>,
+    rules_changed: bool,
     example: Option<String>,
 }
 
@@ -288,7 +290,8 @@ impl Card {
             predicted_right: predicted_right(judged),
             provenance: provenance_rows(provenance).markdown(),
             failures: provenance.failures.clone().into_iter().collect(),
-            definition_changed: definition.digest != provenance.definition,
+            definition_changed: (definition.digest != provenance.definition).then(|| commit(provenance)),
+            rules_changed: claims.iter().any(|claim| claim.changed),
             example: claims.first().map(|claim| claim.id.clone()),
             claims,
         })

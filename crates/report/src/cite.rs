@@ -7,7 +7,7 @@ use record::definition::{Definition, Part};
 use record::verdict::{ClaimVerdict, Ending, PartVerdict, Regime};
 
 use crate::ReportError;
-use crate::claim::{ending_of, least_clear, registered, units};
+use crate::claim::{ending_of, least_clear, multiple, registered, units};
 use crate::number::estimate_in_words;
 use crate::results::{Results, experiments_with, rule};
 
@@ -100,9 +100,10 @@ fn regime_in_words(regime: &Regime, of: usize, verdict: &PartVerdict, part: Opti
     let units = units(part);
     let fragile = if regime.fragile { ", fragile" } else { "" };
     format!(
-        "{} ({} against {}, {} {}, {} {units}{fragile})",
+        "{} ({} against {}{}, {} {}, {} {units}{fragile})",
         place.trim(),
         regime.model,
+        multiple(regime),
         regime.against,
         verdict.unit,
         estimate_in_words(regime.effect, regime.low, regime.high),

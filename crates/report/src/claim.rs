@@ -76,12 +76,18 @@ pub(crate) fn units(part: Option<&Part>) -> &'static str {
 /// Both sides with their values: `lstm 0.56 against transformer 1.00`.
 fn compared(regime: &Regime, code: &str) -> String {
     let left = format!("{code}{}{code} {}", regime.model, number(regime.left));
+    let times = multiple(regime);
     // A constant is its own value.
     if regime.against.parse::<f64>().is_ok() {
-        format!("{left} against {}", regime.against)
+        format!("{left} against {times}{}", regime.against)
     } else {
-        format!("{left} against {code}{}{code} {}", regime.against, number(regime.right))
+        format!("{left} against {times}{code}{}{code} {}", regime.against, number(regime.right))
     }
+}
+
+/// What the right is multiplied by before it is compared: `0.1 × `, or nothing.
+pub(crate) fn multiple(regime: &Regime) -> String {
+    if regime.times == 1.0 { String::new() } else { format!("{} × ", number(regime.times)) }
 }
 
 /// The effect at which a part turns from refuted to supported.

@@ -11,7 +11,9 @@ use record::table::CurveTableRow;
 use crate::ReportError;
 use crate::number::{count, number, short, tick};
 use crate::svg::{Axis, DotChart, DotRow, HeatChart, HeatPanel, LineChart, Point, Series, Style};
-use crate::tables::{EVALUATION, Query, Tables, distinct, natural, setting_value, setting_without};
+use crate::tables::{
+    EVALUATION, Query, Tables, distinct, is_ceiling, natural, setting_value, setting_without,
+};
 
 /// Draws one figure; `None` where no row says anything about it, as when its task was left out.
 pub(crate) fn draw(
@@ -152,11 +154,9 @@ impl Plot<'_> {
                 let sample = self.tables.sample(&query);
                 let Some(mean) = sample.mean() else { continue };
                 sizes.push(sample.seeds.len());
-                // A logarithm has no place for what is not positive, nor for an interval that reaches there.
-                let shown = |value: f64| !self.figure.log_y || value > 0.0;
-                if shown(mean.value) {
+                // A logarithm has no place for what is not positive.
+                if !self.figure.log_y || mean.value > 0.0 {
                     let band = mean.interval.map(|interval| (interval.low, interval.high));
-                    let band = band.filter(|(low, _)| shown(*low));
                     points.push(Point { x: place as f64, y: mean.value, band });
                 }
             }
@@ -494,8 +494,7 @@ impl Plot<'_> {
         };
         // A number where it is the same everywhere.
         let value = if first.y == last.y { format!(" {}", number(first.y)) } else { String::new() };
-        // What cannot be surpassed is named so by its task.
-        let part = if name.starts_with("best") { "ceiling" } else { "floor" };
+        let part = if is_ceiling(name) { "ceiling" } else { "floor" };
         let label = format!("{name} ({part}){value}");
         Ok(Some(Series { label, style: None, points }))
     }
@@ -546,8 +545,9 @@ impl Plot<'_> {
             (0.0, 1.0)
         } else {
             let (low, high) = span(points().map(|point| point.y).filter(positive));
-            // Wide intervals of few seeds may reach at most half as far again as the means.
-            let room = 0.5 * (high - low);
+            // Beside other lines, wide intervals of few seeds may reach at most half as far again as the means.
+            let lines = series.iter().filter(|series| series.style.is_some()).count();
+            let room = if lines > 1 { 0.5 * (high - low) } else { f64::INFINITY };
             let bands = points().filter_map(|point| point.band).flat_map(|(low, high)| [low, high]);
             let ends = bands.filter(positive).map(|end| end.clamp(low - room, high + room));
             span(ends.chain([low, high]).filter(positive))

@@ -3,13 +3,15 @@
 use analysis::statistics::RestrictedMean;
 use record::cell::Outcome;
 use record::definition::{Definition, ModelArm};
-use record::metric::{is_description, is_solved, larger_is_better};
+use record::metric::{is_description, is_solved, larger_is_better, smaller_is_better};
 use serde::Serialize;
 
 use crate::figure::{longest_solved, name_with_role, seeds_in_words};
 use crate::grid::Grid;
 use crate::number::{count, duration, estimate, number};
-use crate::tables::{EVALUATION, Mean, Query, Sample, Seed, Tables, base, distinct, natural, setting_value};
+use crate::tables::{
+    EVALUATION, Mean, Query, Sample, Seed, Tables, base, distinct, is_ceiling, natural, setting_value,
+};
 
 /// All result tables of one task.
 #[derive(Serialize)]
@@ -314,8 +316,9 @@ impl Scores<'_> {
                 ("largest angle of as many directions at random to the true ones", "degrees")
             }
             other if is_description(other) => return description(other),
-            other if larger_is_better(other) => (other, "more is better"),
-            other => return format!("{} (less is better)", description(other)),
+            other if larger_is_better(other) => return format!("{} (more is better)", description(other)),
+            other if smaller_is_better(other) => return format!("{} (less is better)", description(other)),
+            other => return description(other),
         };
         format!("{what} ({direction})")
     }
@@ -342,7 +345,8 @@ impl Scores<'_> {
                 let value = self.tables.floor(self.task, floor, &column.metric, &column.setting);
                 value.map_or_else(|| "-".to_owned(), number)
             });
-            grid.push([format!("*{floor}* (floor)")].into_iter().chain(cells).collect());
+            let part = if is_ceiling(floor) { "ceiling" } else { "floor" };
+            grid.push([format!("*{floor}* ({part})")].into_iter().chain(cells).collect());
         }
         grid.markdown()
     }
@@ -447,6 +451,7 @@ impl Scores<'_> {
         let floors = self.tables.floors(self.task, &column.metric);
         let mut floors = floors
             .into_iter()
+            .filter(|name| !is_ceiling(name))
             .filter_map(|name| self.tables.floor(self.task, name, &column.metric, &column.setting));
         let (low, high) =
             mean.interval.map_or((mean.value, mean.value), |interval| (interval.low, interval.high));

@@ -76,6 +76,10 @@ pub(crate) struct Axis {
 impl Axis {
     /// The share of the way from the lower to the upper end.
     fn share(&self, value: f64) -> f64 {
+        // An interval may reach where a logarithm has no place: below all that is shown.
+        if self.log && value <= 0.0 {
+            return -1.0;
+        }
         let place = |value: f64| if self.log { value.log10() } else { value };
         let span = place(self.high) - place(self.low);
         if span > 0.0 { (place(value) - place(self.low)) / span } else { 0.5 }

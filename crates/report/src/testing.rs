@@ -158,6 +158,7 @@ pub(crate) fn verdicts(definition: &Definition) -> Verdicts {
             fragile,
             left,
             right,
+            times: 1.0,
         }
     };
     let part =
