@@ -145,8 +145,8 @@ pub(crate) struct RunArguments {
     #[arg(long, value_name = "A..B", value_parser = seeds)]
     pub(crate) seeds: Option<Range<u64>>,
     /// Only cells with these values, such as task=adding,model=lstm,lag=20. Yields no verdict.
-    #[arg(long, value_name = "KEY=VALUE,...", value_delimiter = ',', value_parser = pair)]
-    pub(crate) filter: Vec<(String, String)>,
+    #[arg(long, value_name = "KEY=VALUE,...", value_parser = pairs)]
+    pub(crate) filter: Option<Pairs>,
     /// Change a setting for this run, such as training.dropout=0.1. Yields no verdict.
     #[arg(long, value_name = "KEY=VALUE", value_parser = dotted_pair)]
     pub(crate) set: Vec<(String, String)>,
@@ -253,6 +253,24 @@ fn seeds(text: &str) -> Result<Range<u64>, String> {
         Some(range) if range.start < range.end => Ok(range),
         _ => Err("write two numbers such as 0..4, the first below the second".to_owned()),
     }
+}
+
+/// Keys with their values.
+pub(crate) type Pairs = Vec<(String, String)>;
+
+/// Pairs between commas. What follows a comma and is no pair belongs to the value before: labels of models hold commas.
+fn pairs(text: &str) -> Result<Pairs, String> {
+    let mut parts: Vec<String> = Vec::new();
+    for part in text.split(',') {
+        match parts.last_mut() {
+            Some(last) if !part.contains('=') => {
+                last.push(',');
+                last.push_str(part);
+            }
+            _ => parts.push(part.to_owned()),
+        }
+    }
+    parts.iter().map(|part| pair(part)).collect()
 }
 
 fn pair(text: &str) -> Result<(String, String), String> {

@@ -74,6 +74,14 @@ pub(crate) fn code(root: &Path) -> Code {
     Code { version, revision, dirty: status.map_or(true, |changes| !changes.is_empty()) }
 }
 
+/// Whether the revision holds a definition as it is.
+pub(crate) fn is_committed(root: &Path, definition: &Path) -> bool {
+    let Ok(path) = std::fs::canonicalize(definition) else { return false };
+    let path = path.to_string_lossy();
+    git(root, &["ls-files", "--error-unmatch", "--", &path]).is_ok()
+        && git(root, &["status", "--porcelain", "--", &path]).is_ok_and(|changes| changes.is_empty())
+}
+
 fn git(root: &Path, arguments: &[&str]) -> anyhow::Result<String> {
     // An empty path is the current folder.
     let output = Command::new("git").current_dir(Path::new(".").join(root)).args(arguments).output()?;

@@ -44,8 +44,8 @@ fn write(text: std::fmt::Arguments) {
     let mut output = std::io::stdout().lock();
     match output.write_fmt(text).and_then(|()| output.flush()) {
         Ok(()) => {}
-        // The reader has seen enough, as in `seqlab list claims | head`.
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => std::process::exit(0),
+        // The reader has seen enough, as in `seqlab report | head`; what is being done is done to its end.
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
         Err(problem) => {
             error(format_args!("cannot write to standard output: {problem}"));
             std::process::exit(1);

@@ -47,10 +47,20 @@ impl Project {
     /// The experiment of that name, or the definition at that path.
     pub(crate) fn definition(&self, experiment: &str) -> Result<Definition, Failure> {
         let is_path = Path::new(experiment).extension().is_some_and(|extension| extension == "toml");
-        if is_path {
-            return Definition::read(Path::new(experiment)).or_usage();
-        }
         let names = self.names()?;
+        if is_path {
+            let definition = Definition::read(Path::new(experiment)).or_usage()?;
+            let own = self.root.join(EXPERIMENTS).join(format!("{}.toml", definition.name));
+            let same = |path: &Path| std::fs::canonicalize(path).ok();
+            // Results have the name of their definition.
+            if names.contains(&definition.name) && same(&own) != same(&definition.path) {
+                return Err(Failure::usage(format!(
+                    "{experiment}: {} has the same name, and its results would be overwritten; give the file another name",
+                    own.display()
+                )));
+            }
+            return Ok(definition);
+        }
         if !names.iter().any(|name| name == experiment) {
             let names: Vec<&str> = names.iter().map(String::as_str).collect();
             return Err(Failure::usage(unknown("experiment", experiment, &names)));

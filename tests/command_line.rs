@@ -29,6 +29,15 @@ const DEFINITION_MISTAKES: &[(&str, &str)] = &[
     ("metric = \"accuracy\"", "metric = \"acuracy\""),
     ("split = \"test@10\"", "split = \"test@12\""),
     ("side = \"above\"", "side = \"over\""),
+    ("models = [\"gru\"]", "models = []"),
+    ("models = [\"gru\"]", "models = [\"gru\"]\nat = { lag = [] }"),
+    (
+        "margin = 0.4",
+        "margin = 0.4\n\n[[figure]]\nname = \"../f\"\ntitle = \"F\"\nkind = \"line\"\ntask = \"running-parity\"\n\
+         metric = \"accuracy\"\nx = \"split\"\nx-label = \"x\"\ny-label = \"y\"",
+    ),
+    ("core-seconds = 600", "core-seconds = nan"),
+    ("common-rate = 3e-3", "common-rate = -0.5"),
 ];
 
 /// The likeliest mistakes on the command line.
@@ -177,6 +186,17 @@ fn uncommitted_changes_are_refused_unless_allowed() {
     assert_eq!(provenance()["dirty"], true);
     let card = std::fs::read_to_string(project.path("results/tiny/README.md")).unwrap();
     assert!(card.contains("uncommitted"), "the card must say so");
+
+    // No revision holds a definition that lies elsewhere, and one of the same name would overwrite results.
+    project.define(TINY);
+    let elsewhere = tempfile::tempdir().unwrap();
+    for (name, says) in [("other.toml", "--allow-dirty"), ("tiny.toml", "give the file another name")] {
+        let path = elsewhere.path().join(name);
+        std::fs::write(&path, TINY).unwrap();
+        let refused = project.seqlab(&["run", path.to_str().unwrap()]);
+        assert_eq!(refused.code, Some(2), "{}", refused.errors);
+        assert!(refused.errors.contains(says), "{}", refused.errors);
+    }
 }
 
 #[test]
@@ -282,8 +302,14 @@ fn a_result_is_verified_by_training_its_cells_again() {
     let (start, count) = score.rsplit_once(',').unwrap();
     let (start, _) = start.rsplit_once(',').unwrap();
     std::fs::write(&path, table.replacen(score, &format!("{start},0.123456,{count}"), 1)).unwrap();
+    let verdicts = std::fs::read_to_string(project.path("results/tiny/verdicts.json")).unwrap();
+    let refused = project.seqlab(&["report", "tiny"]);
+    assert_eq!(refused.code, Some(1));
+    assert!(refused.errors.contains("runs.csv is not the table of the run"), "{}", refused.errors);
+    assert_eq!(std::fs::read_to_string(project.path("results/tiny/verdicts.json")).unwrap(), verdicts);
     let tampered = project.seqlab(&["verify", "tiny", "--all"]);
     assert_eq!(tampered.code, Some(1));
+    assert!(tampered.errors.contains("rounding is no excuse"), "{}", tampered.errors);
     assert!(
         tampered.output.contains("rows DIFFER: ") && tampered.output.contains("28 of 29"),
         "{}",
@@ -305,6 +331,9 @@ fn a_text_of_ones_own_trains_a_model_that_writes() {
     let network = ["sample", "gru", "--corpus", "my.txt", "--characters", "20", "--updates", "20"];
     // The prompt is a line feed, and another ends the output.
     assert_eq!(succeed(&project, &network).chars().count(), 1 + 20 + 1);
+    let ahead = project.seqlab(&["sample", "bidirectional-lstm", "--corpus", "my.txt"]);
+    assert_eq!(ahead.code, Some(2));
+    assert!(ahead.errors.contains("reads ahead"), "{}", ahead.errors);
     let stranger = project.seqlab(&[&sample[..], &["--prompt", "é"]].concat());
     assert_eq!(stranger.code, Some(2));
     assert!(stranger.errors.contains("'é'"), "{}", stranger.errors);

@@ -11,6 +11,10 @@ use crate::project::Project;
 pub(crate) fn run(state: Option<&Path>) -> Result<Ending, Failure> {
     // The interrupt of a terminal reaches all its processes. It is the parent that ends its workers.
     ctrlc::set_handler(|| {}).context("no handler for interrupts")?;
+    // Where the system can: whatever ends the parent, at once or by a second interrupt, ends its workers.
+    #[cfg(target_os = "linux")]
+    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))
+        .context("no signal at the end of the parent")?;
     // Matrix products then run here, under this thread's float mode, and not in a pool thread of their own.
     rayon::ThreadPoolBuilder::new()
         .num_threads(1)

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use ::report::{Mode, experiment_report, headline, index};
 use analysis::Tables;
+use anyhow::anyhow;
 use record::claims::Register;
 use record::definition::Definition;
 use record::provenance::Provenance;
@@ -28,8 +29,10 @@ pub(crate) fn run(experiment: Option<&str>) -> Result<Ending, Failure> {
             output::note(missing);
             continue;
         }
+        let provenance = Provenance::read(&folder.join("provenance.json"))?;
+        check_table(&folder.join("runs.csv"), &provenance, &definition.name)?;
         // Tables answer the rules of their own version.
-        let version = Provenance::read(&folder.join("provenance.json"))?.version;
+        let version = provenance.version;
         if version != definition.version {
             let stale = format!(
                 "{0}: the tables are of version {version}, the definition is version {1}; `make experiment-{0}` computes \
@@ -48,6 +51,20 @@ pub(crate) fn run(experiment: Option<&str>) -> Result<Ending, Failure> {
     }
     publish(&project, &register)?;
     Ok(Ending::Success)
+}
+
+/// A table that is not the one of the run says nothing.
+fn check_table(runs: &Path, provenance: &Provenance, experiment: &str) -> Result<(), Failure> {
+    let found = record::digest_of_file(runs)?;
+    if found == provenance.runs {
+        return Ok(());
+    }
+    Err(Failure::from(anyhow!(
+        "{0} is not the table of the run: its blake3 is {found}, and provenance.json says {1}; restore it (`git checkout {0}`), \
+         or compute it anew (`make experiment-{experiment}`)",
+        runs.display(),
+        provenance.runs
+    )))
 }
 
 /// Judges the tables in `folder`, and writes the verdicts and the card there.

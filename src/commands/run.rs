@@ -16,14 +16,18 @@ use crate::arguments::{self, DeviceName, RunArguments};
 use crate::failure::{Ending, Failure, OrUsage};
 use crate::progress::{self, Cells, Course};
 use crate::project::Project;
-use crate::{output, workers};
+use crate::{environment, output, workers};
 
 /// Runs the command.
 pub(crate) fn run(arguments: &RunArguments) -> Result<Ending, Failure> {
     training::device(arguments.device.name()).or_usage()?;
     let project = Project::find()?;
-    let workspace = project.workspace()?;
+    let mut workspace = project.workspace()?;
+    // A mistake in any definition is to be seen before the training and not when the index is written.
+    project.definitions(None)?;
     let definition = project.definition(&arguments.experiment)?;
+    let code = &mut workspace.code;
+    code.dirty |= code.revision != "unknown" && !environment::is_committed(&project.root, &definition.path);
     let mut set = arguments.set.clone();
     if arguments.device != DeviceName::Flex {
         // It goes into the keys of cells, from where workers know it.
@@ -35,7 +39,7 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<Ending, Failure> {
             arguments::Profile::Full => Profile::Full,
         },
         seeds: arguments.seeds.clone(),
-        filter: arguments.filter.clone(),
+        filter: arguments.filter.clone().unwrap_or_default(),
         set,
         // The name of a text goes into the keys of cells, and workers may run elsewhere.
         corpus: arguments.corpus.as_ref().map(std::path::absolute).transpose().context("no such path")?,
@@ -137,7 +141,7 @@ impl Standing {
             return Self::Partial(format!("quick run{device}, not evidence"));
         }
         let asks_for_all = arguments.seeds.is_none()
-            && arguments.filter.is_empty()
+            && arguments.filter.is_none()
             && arguments.set.is_empty()
             && arguments.corpus.is_none();
         match (asks_for_all, device.is_empty()) {
@@ -273,7 +277,7 @@ fn compared(comparison: &Comparison) -> String {
 fn dry_run(plan: &Plan, budget: f64, jobs: usize, json: bool) {
     let estimate = plan.estimate();
     let cells: usize = estimate.iter().map(|row| row.cells).sum();
-    let seconds: f64 = estimate.iter().map(|row| row.core_seconds).sum();
+    let seconds = estimate.iter().map(|row| row.core_seconds).fold(0.0, |sum, seconds| sum + seconds);
     let name = &plan.definition.name;
     if json {
         let rows = estimate.iter().map(|row| {

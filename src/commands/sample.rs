@@ -25,6 +25,13 @@ const EVALUATIONS: u64 = 20;
 pub(crate) fn run(arguments: &SampleArguments) -> Result<Ending, Failure> {
     environment::force_instruction_set()?;
     let entry = models::model(&arguments.model).or_usage()?;
+    // What counts reads ahead for states alone.
+    if experiment::takes_rate(entry) && (entry.reads_ahead)(&json!({})).or_usage()? {
+        return Err(Failure::usage(format!(
+            "model `{}` reads ahead, and would be shown the character that it is asked for; choose one that does not",
+            arguments.model
+        )));
+    }
     let settings = json!({ "corpus": corpus_name(&arguments.corpus), "characters": ALL });
     let task = CharacterLanguageModel::from_settings(&settings, &environment::corpora())?;
     let symbols = task.symbols().expect("a text has symbols");

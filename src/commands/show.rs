@@ -84,7 +84,7 @@ fn regimes(part: &Part) -> String {
 fn cost(definition: &Definition, plan: &Plan) {
     let estimate = plan.estimate();
     let cells: usize = estimate.iter().map(|row| row.cells).sum();
-    let seconds: f64 = estimate.iter().map(|row| row.core_seconds).sum();
+    let seconds = estimate.iter().map(|row| row.core_seconds).fold(0.0, |sum, seconds| sum + seconds);
     output::line(format_args!(
         "\n{cells} cells, about {seconds:.0} core-seconds of at most {:.0}; `seqlab run {} --dry-run` shows where they go",
         definition.core_seconds, definition.name

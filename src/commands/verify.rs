@@ -92,6 +92,17 @@ pub(crate) fn run(arguments: &VerifyArguments) -> Result<Ending, Failure> {
     if same == known.len() {
         return Ok(Ending::Success);
     }
+    let (here, there) = (&workspace.host, &provenance);
+    if (&here.processor, &here.instruction_set, &here.caches)
+        == (&there.processor, &there.instruction_set, &there.caches)
+    {
+        output::note(format_args!(
+            "the table comes from a processor of this kind, so that rounding is no excuse: it was changed, or the code computes \
+             something else than at {}",
+            &provenance.revision[..provenance.revision.len().min(7)]
+        ));
+        return Ok(Ending::Incomplete);
+    }
     output::note(format_args!(
         "the table comes from {} with {} kernels, this is {} with {}: where these differ, sums round otherwise, training \
          magnifies it, and tiles of attention hold other numbers of positions; what has to agree then is the verdict, which `seqlab run {name}` gives",

@@ -38,8 +38,8 @@ pub enum ExperimentError {
     },
     /// A full run would judge claims with code or definitions that no revision holds.
     #[error(
-        "`experiments/` or `crates/` has changes that are not committed, and a full run is evidence only for a \
-         revision: commit them, or add --allow-dirty, which marks the result"
+        "the definition, or `experiments/`, `crates/`, `src/` or `Cargo.lock`, has changes that are not committed, and a full run is \
+         evidence only for a revision: commit them, or add --allow-dirty, which marks the result"
     )]
     Dirty,
     /// The run was told to stop.

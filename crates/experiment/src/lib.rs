@@ -34,7 +34,7 @@ pub use machine::Machine;
 pub use measurements::{
     CellContext, Costs, MEASUREMENTS, MeasurementEntry, Schedule, StepCost, Yield, Yielded, measurement,
 };
-pub use plan::{Arm, EstimateRow, Plan, PlanOptions, PlannedCell, Profile, Stage};
+pub use plan::{Arm, EstimateRow, Plan, PlanOptions, PlannedCell, Profile, Stage, takes_rate};
 pub use run::{Event, RunOptions, Summary, run};
 pub use schedule::Executor;
 pub use status::{CellCounts, status};

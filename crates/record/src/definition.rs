@@ -881,6 +881,12 @@ impl Definition {
                 return Err(format!("{place}: `seeds` must be from 1 to {most}"));
             }
         }
+        if self.core_seconds.is_nan() || self.core_seconds <= 0.0 {
+            return Err("`budget.core-seconds` must be above 0".to_owned());
+        }
+        if !(self.tuning.common_rate > 0.0 && self.tuning.common_rate.is_finite()) {
+            return Err("`tuning.common-rate` must be above 0".to_owned());
+        }
         if !self.tuning.rates.is_sorted() || self.tuning.rates.iter().any(|&rate| rate <= 0.0) {
             return Err("`tuning.rates` must be positive and ascending".to_owned());
         }
@@ -911,7 +917,19 @@ impl Definition {
             }
             Ok(())
         };
+        let settings = |place: &str, at: &std::collections::BTreeMap<String, Vec<Value>>| match at
+            .iter()
+            .find(|(_, values)| values.is_empty())
+        {
+            Some((key, _)) => Err(format!("{place}: `at` names no value of `{key}`")),
+            None => Ok(()),
+        };
         for control in &self.controls {
+            let place = format!("control `{}`", control.name);
+            settings(&place, &control.at)?;
+            if control.models.is_empty() {
+                return Err(format!("{place}: `models` is empty"));
+            }
             let models: Vec<&str> = control.models.iter().map(String::as_str).collect();
             check(format!("control `{}`", control.name), &control.task, &models)?;
         }
@@ -942,6 +960,14 @@ impl Definition {
             for part in &claim.parts {
                 let place = format!("claim `{}`, part `{}`", claim.id, part.name());
                 part.check_numbers().map_err(|text| format!("{place}: {text}"))?;
+                settings(&place, part.at())?;
+                if let Part::SolveRate { models, .. }
+                | Part::Difference { models, .. }
+                | Part::Identity { models, .. } = part
+                    && models.is_empty()
+                {
+                    return Err(format!("{place}: `models` is empty"));
+                }
                 match part {
                     Part::Difference { models, against, against_task: Some(elsewhere), .. } => {
                         let left: Vec<&str> = models.iter().map(String::as_str).collect();
@@ -955,6 +981,12 @@ impl Definition {
         }
         distinct("figure", &self.figures.iter().map(|figure| figure.name.as_str()).collect::<Vec<_>>())?;
         for figure in &self.figures {
+            // It becomes the name of a file.
+            let plain = |letter: char| letter.is_alphanumeric() || letter == '-' || letter == '_';
+            if figure.name.is_empty() || !figure.name.chars().all(plain) {
+                let name = &figure.name;
+                return Err(format!("figure `{name}`: a `name` has letters, digits, `-` and `_` alone"));
+            }
             let models: Vec<&str> = figure.models.iter().map(String::as_str).collect();
             check(format!("figure `{}`", figure.name), &figure.task, &models)?;
         }

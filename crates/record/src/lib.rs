@@ -40,6 +40,18 @@ pub fn plain(value: &serde_json::Value) -> String {
     }
 }
 
+/// blake3 of a file, in hexadecimal. A table of millions of rows is not held at once.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn digest_of_file(path: &std::path::Path) -> Result<String, RecordError> {
+    let mut hasher = blake3::Hasher::new();
+    std::fs::File::open(path)
+        .and_then(|file| hasher.update_reader(file).map(drop))
+        .map_err(|error| RecordError::file(path, error))?;
+    Ok(hasher.finalize().to_hex().to_string())
+}
+
 /// blake3 of some bytes, in hexadecimal.
 #[must_use]
 pub fn digest(bytes: &[u8]) -> String {

@@ -12,7 +12,7 @@ use serde::Serialize;
 use crate::claim::{line, mark, registered};
 use crate::grid::{Grid, escape};
 use crate::number::duration;
-use crate::results::{Results, by_theme, commit};
+use crate::results::{Results, by_theme, changed_after_the_run, commit, rule};
 use crate::{ReportError, template};
 
 const BEGIN: &str = "<!-- headline:begin -->";
@@ -99,6 +99,8 @@ struct Picture {
 #[derive(Serialize)]
 struct Index {
     judged: usize,
+    /// A claim may be judged in several experiments.
+    verdicts: usize,
     registered: usize,
     tally: String,
     experiments: String,
@@ -127,7 +129,7 @@ struct TaughtRow {
 struct JudgedClaim {
     claim: String,
     mark: &'static str,
-    ending: &'static str,
+    ending: String,
     partly: bool,
     line: String,
     experiment: String,
@@ -161,8 +163,10 @@ impl Index {
             let judged = claims.iter().filter(|claim| has_verdict(&claim.id, read)).count();
             Theme { name: name.to_owned(), judged, claims }
         });
+        let endings = read.iter().flat_map(|results| &results.verdicts.claims).map(|verdict| verdict.ending);
         Ok(Self {
             judged: judged_ids(read),
+            verdicts: endings.filter(|ending| *ending != Ending::NotJudged).count(),
             registered: register.claims.len(),
             tally: tally(read),
             experiments: experiments(definitions, read).markdown(),
@@ -228,10 +232,13 @@ fn headlines(register: &Register, read: &[Results]) -> Result<Vec<JudgedClaim>, 
 
 impl JudgedClaim {
     fn new(register: &Register, results: &Results, verdict: &ClaimVerdict) -> Result<Self, ReportError> {
+        let now = rule(results.definition, &verdict.id);
+        let changed = changed_after_the_run(now, verdict, &results.provenance);
         Ok(Self {
             claim: escape(&registered(register, &verdict.id)?.claim),
             mark: mark(verdict.ending),
-            ending: verdict.ending.name(),
+            ending: verdict.ending.name().to_owned()
+                + if changed { ", by a rule that has changed since" } else { "" },
             partly: verdict.partly_judged,
             line: escape(line(verdict)),
             experiment: results.definition.name.clone(),

@@ -51,6 +51,17 @@ impl Batch {
         self.loss_mask.iter().filter(|&&counts| counts).count()
     }
 
+    /// Whether each answer is the symbol that the next position reads, so that a model that reads ahead has it before its eyes.
+    #[must_use]
+    pub fn asks_for_the_next_symbol(&self) -> bool {
+        let (Inputs::Tokens(tokens), Targets::Classes(classes)) = (&self.inputs, &self.targets) else {
+            return false;
+        };
+        let followed = |&place: &usize| self.loss_mask[place] && (place + 1) % self.time != 0;
+        let mut answers = (0..classes.len()).filter(followed).peekable();
+        answers.peek().is_some() && answers.all(|place| classes[place] == tokens[place + 1])
+    }
+
     /// Checks that every part has the shape the others say.
     ///
     /// # Panics

@@ -49,11 +49,7 @@ impl TrainingConfig {
             return wrong("rate", self.rate.to_string(), "a learning rate is positive, such as 0.001");
         }
         if self.clip_norm.is_nan() || self.clip_norm <= 0.0 {
-            return wrong(
-                "clip-norm",
-                self.clip_norm.to_string(),
-                "a norm is positive; `inf` turns clipping off",
-            );
+            return wrong("clip-norm", self.clip_norm.to_string(), "a norm is positive; 1e30 clips nothing");
         }
         if !(self.weight_decay >= 0.0 && self.weight_decay.is_finite()) {
             return wrong("weight-decay", self.weight_decay.to_string(), "it is 0 or more");

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 use measured::Measured;
 use planner::Planner;
+pub use planner::takes_rate;
 use record::cell::Cell;
 use record::definition::{Definition, Role, unknown};
 use record::{Settings, label, plain};

@@ -20,6 +20,9 @@ use crate::measurements::{
 use crate::settings::{canonical, complete, keys, parse, resolve, table};
 use crate::{ExperimentError, Workspace};
 
+/// Sequences of a batch, at most: more fit no memory, and are a slip of the finger.
+const MOST_SEQUENCES: usize = 65_536;
+
 /// What claims and figures can be checked against, of one task.
 pub(crate) struct TaskCheck<'a> {
     pub(crate) task: &'a TaskArm,
@@ -133,8 +136,8 @@ impl<'a> Planner<'a> {
             )));
         }
         let measurement = measurement_entry(&task.measure.kind).map_err(|error| fail(error.to_string()))?;
-        if task.batch == 0 {
-            return Err(fail("`batch` must be at least 1".to_owned()));
+        if !(1..=MOST_SEQUENCES).contains(&task.batch) {
+            return Err(fail(format!("`batch` must be from 1 to {MOST_SEQUENCES}")));
         }
 
         let defaults = (entry.defaults)();
@@ -321,6 +324,7 @@ impl<'a> Planner<'a> {
 
         let datasets: Vec<Dataset> =
             built.iter().map(|(_, task, _)| Dataset::new(task.as_ref(), 0, point.task.batch)).collect();
+        let next_symbol = built[0].1.training_batch(0, 0, 1).asks_for_the_next_symbol();
         for model in models {
             if point.stage == Stage::Tuning && !model.trains {
                 continue;
@@ -331,6 +335,13 @@ impl<'a> Planner<'a> {
             let inputs = built[0].1.interface().inputs;
             if let Some(reason) = model.entry.reads.misfit(inputs) {
                 return Err(fail(format!("model `{}` cannot learn this task: {reason}", model.arm.label)));
+            }
+            let ahead = (model.entry.reads_ahead)(&serde_json::json!(model.arm.settings));
+            if model.trains && ahead.unwrap_or(false) && next_symbol {
+                return Err(fail(format!(
+                    "model `{}` reads ahead, and the task asks for the next symbol, which it would see",
+                    model.arm.label
+                )));
             }
             let mut peak_bytes = 0;
             for ((added, _, _), data) in built.iter().zip(&datasets) {
@@ -449,7 +460,8 @@ fn at(setting: &Settings) -> String {
 }
 
 /// Whether a model descends a gradient: one that does refuses a rate that makes no sense, others ignore it.
-fn takes_rate(entry: &models::ModelEntry) -> bool {
+#[must_use]
+pub fn takes_rate(entry: &models::ModelEntry) -> bool {
     let impossible = TrainingConfig { rate: -1.0, ..TrainingConfig::default() };
     let size = models::Size { width: 8, body_parameters: None };
     (entry.build)(&(entry.defaults)(), &impossible, &size).is_err()
