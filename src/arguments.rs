@@ -219,7 +219,7 @@ pub(crate) struct SampleArguments {
     #[arg(long, value_name = "RATE", default_value_t = 3e-3)]
     pub(crate) rate: f64,
     /// Body parameters of a network; its default settings decide if left out.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = parameters)]
     pub(crate) parameters: Option<usize>,
     /// Seed of training and writing.
     #[arg(long, value_name = "N", default_value_t = 1)]
@@ -285,6 +285,13 @@ fn dotted_pair(text: &str) -> Result<(String, String), String> {
     let owner = text.find('.').filter(|&dot| text[dot..].contains('=')).unwrap_or(0);
     let (name, value) = pair(&text[owner..])?;
     Ok((format!("{}{name}", &text[..owner]), value))
+}
+
+fn parameters(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(value) if (1..=100_000_000).contains(&value) => Ok(value),
+        _ => Err("write a number from 1 to 100000000".to_owned()),
+    }
 }
 
 fn temperature(text: &str) -> Result<f32, String> {

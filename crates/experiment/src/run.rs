@@ -8,7 +8,7 @@ use record::RecordError;
 use record::cell::{CellRecord, Outcome};
 use record::provenance::Provenance;
 use record::pytorch::{PYTORCH_STEPS, read_pytorch};
-use record::table::{read_runs, write_curves, write_runs, write_timing};
+use record::table::{RunRow, read_runs, write_curves, write_runs, write_timing};
 use sequence::{Random, Stream};
 
 use crate::plan::{Plan, PlannedCell, Profile, Rates, Stage};
@@ -127,6 +127,8 @@ pub fn run(
     if plan.complete && workspace.code.dirty && !options.allow_dirty {
         return Err(ExperimentError::Dirty);
     }
+    // That the committed table cannot be compared with is to be known before the training.
+    committed_runs(plan, workspace)?;
     for (task, reason) in &plan.left_out {
         progress(Event::LeftOut { task, reason });
     }
@@ -276,6 +278,15 @@ impl<'a> Computer<'a> {
     }
 }
 
+/// The table that a full run is compared with, if there is one.
+fn committed_runs(plan: &Plan, workspace: &Workspace) -> Result<Option<Vec<RunRow>>, ExperimentError> {
+    let path = workspace.results.join(&plan.definition.name).join("runs.csv");
+    if plan.profile != Profile::Full || !path.exists() {
+        return Ok(None);
+    }
+    Ok(Some(read_runs(&path)?))
+}
+
 fn write(
     plan: &Plan,
     workspace: &Workspace,
@@ -293,12 +304,8 @@ fn write(
         (false, Profile::Quick) => workspace.state.join("runs").join(format!("{name}-quick{device}")),
         (false, Profile::Full) => workspace.state.join("runs").join(format!("{name}-partial{device}")),
     };
-    let committed = workspace.results.join(name).join("runs.csv");
-    let comparison = if plan.profile == Profile::Full && committed.exists() {
-        Some(Comparison::new(&read_runs(&committed)?, &tables.runs))
-    } else {
-        None
-    };
+    let comparison =
+        committed_runs(plan, workspace)?.map(|committed| Comparison::new(&committed, &tables.runs));
     let runs = folder.join("runs.csv");
     write_runs(&runs, &tables.runs)?;
     write_runs(&folder.join("seconds.csv"), &tables.seconds)?;
@@ -369,7 +376,7 @@ mod tests {
     use std::path::Path;
     use std::sync::atomic::Ordering;
 
-    use record::table::{RunRow, read_curves, read_timing};
+    use record::table::{read_curves, read_timing};
 
     use super::*;
     use crate::testing::{TINY, definition, workspace};

@@ -220,7 +220,10 @@ fn each<'a, const N: usize, T>(
     for (place, name) in places.iter_mut().zip(names) {
         *place = header.iter().position(|column| column == name).ok_or_else(|| {
             let columns: Vec<&str> = header.iter().collect();
-            RecordError::format(path, format!("no column `{name}`; it has {}", columns.join(", ")))
+            let has = if columns.is_empty() { "nothing".to_owned() } else { columns.join(", ") };
+            let message =
+                format!("no column `{name}`; it has {has}: restore the table from git, or remove it");
+            RecordError::format(path, message)
         })?;
     }
     let mut record = csv::StringRecord::new();
