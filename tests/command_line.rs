@@ -36,6 +36,8 @@ const DEFINITION_MISTAKES: &[(&str, &str)] = &[
         "margin = 0.4\n\n[[figure]]\nname = \"../f\"\ntitle = \"F\"\nkind = \"line\"\ntask = \"running-parity\"\n\
          metric = \"accuracy\"\nx = \"split\"\nx-label = \"x\"\ny-label = \"y\"",
     ),
+    ("name = \"gru\"", "name = \"gru\"\nhidden = \"two\""),
+    ("name = \"gru\"", "name = \"gru\"\ntraining = { clip-norm = inf }"),
     ("core-seconds = 600", "core-seconds = nan"),
     ("common-rate = 3e-3", "common-rate = -0.5"),
 ];

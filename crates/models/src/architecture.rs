@@ -99,7 +99,17 @@ pub(crate) fn parse<S: DeserializeOwned>(
     model: &'static str,
     settings: &serde_json::Value,
 ) -> Result<S, LearnError> {
-    S::deserialize(settings).map_err(|error| LearnError::Setting { model, reason: error.to_string() })
+    S::deserialize(settings).map_err(|error| {
+        // An error of serde does not say which key has the wrong type, but a key that fails alone does.
+        let fails = |(key, value): &(&String, &serde_json::Value)| {
+            S::deserialize(&serde_json::json!({ key.as_str(): value })).is_err()
+        };
+        let reason = match settings.as_object().into_iter().flatten().find(fails) {
+            Some((key, _)) if error.to_string().starts_with("invalid") => format!("setting `{key}`: {error}"),
+            _ => error.to_string(),
+        };
+        LearnError::Setting { model, reason }
+    })
 }
 
 /// Whether the network of these settings reads ahead.

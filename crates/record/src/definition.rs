@@ -890,6 +890,23 @@ impl Definition {
         if !self.tuning.rates.is_sorted() || self.tuning.rates.iter().any(|&rate| rate <= 0.0) {
             return Err("`tuning.rates` must be positive and ascending".to_owned());
         }
+        let tables = std::iter::once(("[training]".to_owned(), &self.training))
+            .chain(
+                self.models
+                    .iter()
+                    .map(|model| (format!("model `{}`: training", model.label), &model.training)),
+            )
+            .chain(
+                self.tasks
+                    .iter()
+                    .map(|task| (format!("task `{}`: measure", task.label), &task.measure.settings)),
+            );
+        for (place, settings) in tables {
+            // Which is what `inf` and `nan` become.
+            if let Some((key, _)) = settings.iter().find(|(_, value)| value.is_null()) {
+                return Err(format!("{place}: `{key}`: {}", not_finite("`inf` or `nan`")));
+            }
+        }
         let tasks: Vec<&str> = self.tasks.iter().map(|task| task.label.as_str()).collect();
         distinct("task label", &tasks)?;
         for model in &self.models {
@@ -1102,15 +1119,21 @@ fn split_settings(table: &mut toml::Table, reserved: &[&str]) -> Result<Settings
     Ok(settings)
 }
 
-/// A TOML value as JSON; dates have no place in a definition.
+/// A TOML value as JSON; dates, `inf` and `nan` have no place in a definition.
 ///
 /// # Errors
-/// When the value holds a date.
+/// When the value holds one of them.
 pub fn json(value: &toml::Value) -> Result<Value, String> {
-    if let toml::Value::Datetime(date) = value {
-        return Err(format!("a date ({date}) is not a setting"));
+    match value {
+        toml::Value::Datetime(date) => return Err(format!("a date ({date}) is not a setting")),
+        toml::Value::Float(number) if !number.is_finite() => return Err(not_finite(&number.to_string())),
+        _ => {}
     }
     serde_json::to_value(value).map_err(|error| error.to_string())
+}
+
+fn not_finite(given: &str) -> String {
+    format!("{given} is not a setting; write a number, such as 1e30")
 }
 
 /// The parser's message, with the nearest known key where a key is unknown.
